@@ -125,6 +125,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         referrer: URL of the page that embeds this one as a medium, else None.
         redirected_from: the hops that led here, oldest first.
         media_type: declared by the caller when no head says it (files on disk, vectors); else None.
+        repeats: WARC-Record-ID of an earlier record of this crawl with the identical payload, else None.
+        at: when the attempt began, in milliseconds since 1970-01-01 UTC: dates in rules are read as of then.
     """
 
     url: str
@@ -136,6 +138,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     referrer: str | None = None
     redirected_from: tuple[Hop, ...] = ()
     media_type: str | None = None
+    repeats: str | None = None
+    at: int = 0
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
