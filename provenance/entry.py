@@ -1,0 +1,503 @@
+"""The leaves of the decision log: what one line says, field by field. Decides nothing, reads and writes no file.
+
+A leaf is the line as it was written, without its newline (`to_line`); RFC 6962 hashes those bytes and nobody
+serialises twice. So that a line stays harmless wherever it is shown, it is pure printable ASCII: JSON escapes stand
+for everything else. docs/log-format.md describes the same fields for people who write another reader.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from reservations.model import Category, Signal, Value, Verdict
+
+VERSION: Final = 1
+"""Version of this schema, in every entry's `v`."""
+
+MAX_LINE_BYTES: Final = 65_535
+"""An entry is at most this long: the tlog-tiles format counts an entry's bytes in 16 bits."""
+
+
+class Pointer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where one WARC record lies and what it holds. Digest and record id are the authority, offsets a convenience.
+
+    Attributes:
+        f: file, relative to the output folder, for example "warc/knockfirst-20261122-00000.warc.gz".
+        o: offset of the record's gzip member in the file.
+        l: stored length of the member.
+        id: WARC-Record-ID without the angle brackets ("urn:uuid:...").
+        type: WARC-Type.
+        d: digest of the record's block, "sha256:<hex>".
+        pd: digest of the payload inside the block, "sha256:<hex>", where the record has one.
+    """
+
+    f: str
+    o: int
+    l: int  # noqa: E741
+    id: str
+    type: str
+    d: str
+    pd: str | None = None
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One source of the blocklist in force.
+
+    Attributes:
+        id: the source's name in the build.
+        date: day of the source's own edition, ISO 8601.
+        country: country or "EU" whose authority speaks.
+    """
+
+    id: str
+    date: str
+    country: str = ""
+
+
+class Weaker(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule in force that is weaker than the shipped floor, and who answers for it.
+
+    Attributes:
+        rule: what was weakened.
+        approver: the person who approved it.
+        reason: why.
+    """
+
+    rule: str
+    approver: str
+    reason: str
+
+
+class LoggedHop(msgspec.Struct, frozen=True, kw_only=True):
+    """One redirect on the way to a document.
+
+    Attributes:
+        url: the URL that redirected.
+        st: its status.
+        to: the absolute URL it named.
+    """
+
+    url: str
+    st: int
+    to: str
+
+
+class LoggedSignal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One statement that was seen, deciding or not.
+
+    Attributes:
+        p: id of the protocol file.
+        reason: the reason code the statement gives when it decides.
+        carrier: what it stood on ("robots_txt", "http_field", ...).
+        src: where it was read: key of a document ("/robots.txt"), "head", "body" or "url".
+        loc: place in the source: line number, header name, element.
+        rule: the statement's own text, at most 256 characters.
+        strict: value per category by the letter.
+        effective: value per category after careful handling.
+        vendor: value per category that binds in profile `strict` only.
+        to: whom it addresses: "all" (default), "us", "others".
+        issues: what was odd about it.
+        cond: what a conditional asks for.
+        ev: `seq` of the evidence entry it was read from; absent when it stands in this entry's own records.
+    """
+
+    p: str
+    reason: str
+    carrier: str
+    src: str
+    loc: str = ""
+    rule: str = ""
+    strict: dict[Category, Value] = {}
+    effective: dict[Category, Value] = {}
+    vendor: dict[Category, Value] = {}
+    to: str = "all"
+    issues: tuple[str, ...] = ()
+    cond: tuple[str, ...] = ()
+    ev: int | None = None
+
+    @classmethod
+    def of(cls, signal: Signal, *, ev: int | None = None) -> LoggedSignal:
+        """The core's signal as the log writes it, with the entry of the document it came from."""
+        return cls(
+            p=signal.protocol,
+            reason=signal.reason,
+            carrier=signal.carrier,
+            src=signal.source,
+            loc=signal.locator,
+            rule=signal.excerpt,
+            strict=signal.strict,
+            effective=signal.effective,
+            vendor=signal.vendor,
+            to=signal.addressed_to,
+            issues=signal.issues,
+            cond=signal.conditions,
+            ev=ev,
+        )
+
+    def signal(self) -> Signal:
+        """The core's signal again, for replay and for sentences."""
+        return Signal(
+            protocol=self.p,
+            reason=self.reason,
+            carrier=self.carrier,
+            source=self.src,
+            locator=self.loc,
+            excerpt=self.rule,
+            strict=self.strict,
+            effective=self.effective,
+            vendor=self.vendor,
+            addressed_to=self.to,
+            issues=self.issues,
+            conditions=self.cond,
+        )
+
+
+class Http(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The exchange with the resource itself, in figures.
+
+    Attributes:
+        st: status.
+        ct: media type as declared.
+        len: octets of the block after the head, as transferred; 0 when it was not read.
+        ip: address connected to.
+        ver: HTTP version, "1.1".
+        tls: TLS version and cipher, empty without TLS.
+        trunc: why the body ends early, in WARC-Truncated's words; empty when it is whole.
+    """
+
+    st: int
+    ct: str = ""
+    len: int = 0
+    ip: str = ""
+    ver: str = ""
+    tls: str = ""
+    trunc: str = ""
+
+
+class _Leaf(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="t"):
+    """What every entry begins with.
+
+    Attributes:
+        v: version of the schema (`VERSION`).
+        seq: index of the entry in this log, equal to its leaf index.
+        n: 128 random bits, base64url without padding, so that a leaf's hash cannot be guessed from a URL.
+        ts: when the entry was made, RFC 3339 with milliseconds, UTC.
+        run: id of the crawl; a restart continues under the same id and enters another `run` leaf.
+        cut: fields shortened to fit a line, with the number of elements left out (0: texts shortened only).
+    """
+
+    v: int
+    seq: int
+    n: str
+    ts: str
+    run: str
+    cut: dict[str, int] = {}
+
+
+class RunEntry(_Leaf, frozen=True, kw_only=True, tag="run"):
+    """A process began to write: who crawls, with what, for what.
+
+    Attributes:
+        origin: the log's origin, as in its checkpoints.
+        software: name and version.
+        code: digest of the installed code of the four packages.
+        operator: who answers for the crawl.
+        contact: where to reach them.
+        agent: the User-Agent field as sent.
+        token: the product token matched in robots.txt.
+        purposes: declared purposes.
+        spider: name of the spider.
+        seeds: digest of the seeds.
+        settings: settings that matter for what is asked for and kept, as text.
+        settings_d: digest of the settings in effect.
+        resolve: KNOCKFIRST_RESOLVE, when set: names that were pinned to addresses.
+        private: whether private addresses were allowed.
+        key: verifier line of the log's key (signed-note vkey).
+        no_blocklist: the operator's sentence why no list is in force, when none is.
+        resumed: whether an earlier process of this crawl had written before.
+    """
+
+    origin: str
+    software: str
+    code: str
+    operator: str
+    contact: str
+    agent: str
+    token: str
+    purposes: tuple[Category, ...]
+    spider: str
+    seeds: str = ""
+    settings: dict[str, str] = {}
+    settings_d: str = ""
+    resolve: str = ""
+    private: bool = False
+    key: str = ""
+    no_blocklist: str = ""
+    resumed: bool = False
+
+
+class ConfigEntry(_Leaf, frozen=True, kw_only=True, tag="config"):
+    """The rules in force from here on.
+
+    Attributes:
+        rules: digest over all of them.
+        policy: digest of the policy.
+        policy_name: name and version of the policy.
+        protocols: digest of the protocol files.
+        blocklist: digest of the compiled list; empty when none is in force.
+        blocklist_version: its version.
+        sources: its sources with their dates.
+        psl: digest of the public suffix list.
+        weaker: rules weaker than the shipped floor, each with its approver.
+    """
+
+    rules: str
+    policy: str
+    policy_name: str
+    protocols: str
+    blocklist: str = ""
+    blocklist_version: str = ""
+    sources: tuple[Source, ...] = ()
+    psl: str = ""
+    weaker: tuple[Weaker, ...] = ()
+
+
+class EvidenceEntry(_Leaf, frozen=True, kw_only=True, tag="evidence"):
+    """A document that was asked for before a decision (robots.txt, tdmrep.json, ...), answered or not.
+
+    Attributes:
+        key: its key in the facts: a path of the authority, or an absolute URL.
+        url: the URL asked for.
+        authority: the origin it speaks for, "https://host".
+        outcome: one word or status for people and for `consulted` ("200", "404", "timeout", ...).
+        st: final status; absent when there was no HTTP answer.
+        failure: why there was none, or why the body is missing.
+        redirects: hops, oldest first.
+        fetched: when it was fetched, milliseconds since 1970-01-01 UTC.
+        expires: until when it is used, same unit.
+        tries: attempts made.
+        truncated: whether the entity was cut at the document's limit.
+        d: digest of the bytes as parsed, "sha256:<hex>"; empty without a body.
+        len: number of those bytes.
+        warc: records of the exchange, in evidence/.
+    """
+
+    key: str
+    url: str
+    authority: str
+    outcome: str
+    st: int | None = None
+    failure: str = ""
+    redirects: tuple[LoggedHop, ...] = ()
+    fetched: int
+    expires: int
+    tries: int = 1
+    truncated: bool = False
+    d: str = ""
+    len: int = 0
+    warc: tuple[Pointer, ...] = ()
+
+
+class DecisionEntry(_Leaf, frozen=True, kw_only=True, tag="decision"):
+    """What became of one attempt at one URL, and why.
+
+    Attributes:
+        url: the URL exactly as asked for.
+        masked: whether secrets in `url` were replaced by a keyed digest.
+        surt: SURT form of the URL.
+        site: registrable domain.
+        via: how it was found: "seed", "sitemap", "link", "redirect", or "filter".
+        src: `seq` of the decision on the page that named it, when known.
+        depth: links followed from a seed.
+        lease: the frontier's id of this attempt.
+        attempt: 1 for the first try of this URL.
+        final: whether this is the last word on the URL in this run.
+        supersedes: `seq` of an earlier final entry on the same URL that this one replaces.
+        verdict: what became of it.
+        reason: the deciding reason code.
+        gate: the step that decided.
+        failure: how the exchange broke, when it did.
+        agent: product token that was matched.
+        purposes: purposes declared.
+        open: those still open at the end.
+        strict: combined value per category by the letter.
+        effective: combined value per category after careful handling.
+        signals: every statement seen.
+        consulted: per document or carrier looked at, `seq` of its evidence, or what came of it in a word.
+        config: `seq` of the config entry in force.
+        target: where a redirect led.
+        wait: seconds that the host asked us to wait.
+        http: the exchange in figures, when a head arrived.
+        warc: records of the exchange, each in warc/ or evidence/.
+        d: digest of the body read and not stored, "sha256:<hex>".
+        t_req: when the request was sent, milliseconds since 1970-01-01 UTC.
+        t_resp: when the head was there, same unit.
+    """
+
+    url: str
+    masked: bool = False
+    surt: str = ""
+    site: str = ""
+    via: str
+    src: int | None = None
+    depth: int = 0
+    lease: int
+    attempt: int = 1
+    final: bool = False
+    supersedes: int | None = None
+    verdict: Verdict
+    reason: str
+    gate: str
+    failure: str = ""
+    agent: str
+    purposes: tuple[Category, ...]
+    open: tuple[Category, ...] = ()
+    strict: dict[Category, Value] = {}
+    effective: dict[Category, Value] = {}
+    signals: tuple[LoggedSignal, ...] = ()
+    consulted: dict[str, int | str] = {}
+    config: int
+    target: str = ""
+    wait: int = 0
+    http: Http | None = None
+    warc: tuple[Pointer, ...] = ()
+    d: str = ""
+    t_req: int | None = None
+    t_resp: int | None = None
+
+
+class RedecisionEntry(_Leaf, frozen=True, kw_only=True, tag="redecision"):
+    """A complaint, a new list or a late reservation changed the status of an earlier decision.
+
+    Attributes:
+        of: `seq` of the decision concerned.
+        url: its URL.
+        verdict: what holds from now on.
+        reason: the reason code.
+        why: the cause in words, without personal data.
+        config: `seq` of the config entry in force.
+    """
+
+    of: int
+    url: str
+    verdict: Verdict
+    reason: str
+    why: str
+    config: int
+
+
+class SealEntry(_Leaf, frozen=True, kw_only=True, tag="seal"):
+    """A process stopped writing and says how.
+
+    Attributes:
+        end: "finished" (nothing was left to do), "stopped" (by wish, work left), "crashed" (entered afterwards).
+        counts: decisions by verdict, whole log of this run.
+        finals: final decisions by verdict, whole log of this run.
+        counted: what is counted and not entered (duplicates, out of scope, nofollow, over budget).
+        files: number of finished WARC files in warc/ and evidence/.
+        manifest: digest of the list of those files (`provenance.links.manifest`).
+    """
+
+    end: Literal["finished", "stopped", "crashed"]
+    counts: dict[Verdict, int] = {}
+    finals: dict[Verdict, int] = {}
+    counted: dict[str, int] = {}
+    files: int = 0
+    manifest: str = ""
+
+
+Entry: TypeAlias = RunEntry | ConfigEntry | EvidenceEntry | DecisionEntry | RedecisionEntry | SealEntry
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
+_NOT_PRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
+
+#: Characters per text and elements per list, tried in turn until the line fits.
+_LADDER: Final = ((8_192, 10_000), (256, 10_000), (64, 10_000), (64, 64), (64, 8), (64, 1))
+_UNTOUCHED: Final = frozenset({"v", "t", "seq", "n", "ts", "run", "warc"})
+_MARK: Final = "...sha256:"
+_MARK_ROOM: Final = 80  # a text is only shortened when that makes it shorter: the mark and the digest need as much
+
+
+def new_nonce() -> str:
+    """128 random bits as 22 characters of base64url."""
+    return secrets.token_urlsafe(16)
+
+
+def timestamp(ms: int) -> str:
+    """Milliseconds since 1970-01-01 UTC as RFC 3339 with milliseconds.
+
+    >>> timestamp(1795420800123)
+    '2026-11-23T08:00:00.123Z'
+    """
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def to_line(entry: Entry) -> bytes:
+    """The leaf: one line of printable ASCII without its newline, never longer than `MAX_LINE_BYTES`.
+
+    An entry that would be longer is shortened (`cut` says where) rather than lost: a log that refuses a hostile
+    page's statement would lose the reason for refusing the page.
+    """
+    try:
+        line = _ascii(_ENCODER.encode(entry))
+    except UnicodeEncodeError:  # lone surrogates, from a page that was decoded leniently
+        return _shortened(entry)
+    return line if len(line) <= MAX_LINE_BYTES else _shortened(entry)
+
+
+def from_line(line: bytes) -> Entry:
+    """The entry of one line.
+
+    Raises:
+        msgspec.ValidationError, msgspec.DecodeError: the line is no entry of this schema; both are ValueErrors.
+    """
+    return _DECODER.decode(line)
+
+
+def _ascii(line: bytes) -> bytes:
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    return _NOT_PRINTABLE.sub(_escape, line.decode()).encode("ascii")
+
+
+def _escape(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def _shortened(entry: Entry) -> bytes:
+    tree: dict[str, Any] = msgspec.to_builtins(entry)
+    for chars, items in _LADDER:
+        cut: dict[str, int] = {}
+        small = {}
+        for name, value in tree.items():
+            small[name] = value if name in _UNTOUCHED else _fit(value, chars, items)
+            if small[name] != value:
+                cut[name] = len(value) - len(small[name]) if isinstance(value, dict | list | tuple) else 0
+        line = _ascii(_ENCODER.encode(small | {"cut": cut}))
+        if len(line) <= MAX_LINE_BYTES:
+            break
+    return line
+
+
+def _fit(value: Any, chars: int, items: int) -> Any:
+    """The value with texts of at most about `chars` characters and at most `items` elements a list or mapping."""
+    if isinstance(value, str):
+        octets = value.encode("utf-8", "surrogatepass")
+        clean = octets.decode("utf-8", "replace")
+        if len(clean) <= chars + _MARK_ROOM:
+            return clean
+        return f"{clean[:chars]}{_MARK}{hashlib.sha256(octets).hexdigest()}"
+    if isinstance(value, dict):
+        return {_fit(key, chars, items): _fit(item, chars, items) for key, item in islice(value.items(), items)}
+    if isinstance(value, list | tuple):
+        return type(value)(_fit(item, chars, items) for item in value[:items])
+    return value
