@@ -1,0 +1,428 @@
+"""Writes and reads the decision log: JSON lines in segments, a Merkle tree over them, signed checkpoints.
+
+Order of writing: lines, fsync, sign, replace `checkpoint` (temporary file, fsync, rename, fsync of the folder), append
+to `checkpoints`. What is signed is durable, and a head that contradicts an earlier one is never signed: `open` reads
+the whole log, recomputes the tree and refuses a log that lost or changed what was signed. After any failed write
+nothing is accepted any more, so that the crawl stops fetching (fail closed). docs/log-format.md describes the files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from provenance.checkpoint import Checkpoint, CheckpointError, Verifier, open_note, sign
+from provenance.entry import MAX_LINE_BYTES, Entry, from_line, to_line
+from provenance.keys import SigningKey
+from provenance.tree import Frontier, leaf_hash
+
+SEGMENT_LINES: Final = 1_000_000
+CHECKPOINT: Final = "checkpoint"
+CHECKPOINTS: Final = "checkpoints"
+VERIFIER: Final = "log.vkey"
+LOCK: Final = "lock"
+
+_SEGMENT: Final = re.compile(r"seg-[0-9]{8}\.jsonl")
+#: Where a complete note of `checkpoints` ends: a signature line and the empty line that parts it from the next note.
+_NOTE_END: Final = re.compile(rb"\n\xe2\x80\x94 [^\n]*\n\n")
+_TAIL_BYTES: Final = 65_536
+_READ_BUFFER: Final = 1 << 20
+
+
+class LogError(Exception):
+    """The log cannot be used or written on. The message says what, where, and what to do."""
+
+
+class Disk:
+    """Every step that can fail on the way to disk, one method each, so that tests can make each of them fail."""
+
+    def open(self, path: Path, mode: str) -> BinaryIO:
+        """Open without a buffer of its own."""
+        return open(path, mode, buffering=0)  # type: ignore[return-value]  # noqa: PTH123 - Path.open knows no unbuffered type
+
+    def write(self, file: BinaryIO, octets: bytes | memoryview) -> int:
+        """Write some of the octets; says how many."""
+        return file.write(octets)
+
+    def fsync(self, file: BinaryIO) -> None:
+        """Make what was written durable."""
+        os.fsync(file.fileno())
+
+    def truncate(self, file: BinaryIO, size: int) -> None:
+        """Cut the file."""
+        file.truncate(size)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Rename over an existing file in one step."""
+        source.replace(target)
+
+    def fsync_folder(self, folder: Path) -> None:
+        """Make the names in a folder durable."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class LogWriter:
+    """The one writer of a log. `append` belongs to one thread; `sync` and `checkpoint` may run in another.
+
+    The caller appends, calls `sync` before it relies on what it appended, and so bounds what waits in memory.
+    """
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        origin: str,
+        key: SigningKey,
+        *,
+        visit: Callable[[Entry], None] | None = None,
+        segment_lines: int = SEGMENT_LINES,
+        disk: Disk | None = None,
+    ) -> LogWriter:
+        """Begin a log in `folder`, or go on with the one that is there.
+
+        A partial last line, left by a crash, is cut. `visit` sees every entry once, in order, while the log is read.
+
+        Raises:
+            LogError: another process writes here, or the log is not the one that was signed; nothing was changed.
+        """
+        disk = disk or Disk()
+        lock: BinaryIO | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _lock(folder)
+            writer = cls(folder, origin, key, lock=lock, segment_lines=segment_lines, disk=disk)
+            writer._resume(visit)
+        except BaseException as error:
+            if lock is not None:
+                lock.close()
+            if isinstance(error, OSError):
+                raise LogError(f"{folder}: the log cannot be opened ({error}). {_FREE}") from error
+            if isinstance(error, CheckpointError):
+                raise LogError(f"{folder}: {error}. {_ASIDE}") from error
+            raise
+        return writer
+
+    def __init__(
+        self, folder: Path, origin: str, key: SigningKey, *, lock: BinaryIO, segment_lines: int, disk: Disk
+    ) -> None:
+        self.folder = folder
+        self.verifier = key.verifier(origin)
+        self._key = key
+        self._lock = lock
+        self._segment_lines = segment_lines
+        self._disk = disk
+        self._tree = Frontier()
+        self._durable = Frontier()
+        self._signed = -1
+        self._waiting: list[bytes] = []
+        self._mutex = threading.Lock()  # guards _tree and _waiting; held for moments only
+        self._io = threading.Lock()  # one sync, checkpoint or close at a time
+        self._broken: str | None = None
+        self._file: BinaryIO | None = None
+        self._segment = 0
+        self._lines = 0
+
+    @property
+    def next_seq(self) -> int:
+        """The `seq` that the next entry must bear."""
+        return self._tree.size
+
+    def append(self, entry: Entry) -> int:
+        """Take one entry; it is durable after the next `sync`. Returns its `seq`."""
+        self._refuse_if_broken()
+        line = to_line(entry)
+        leaf = leaf_hash(line)
+        with self._mutex:
+            if entry.seq != self._tree.size:
+                raise LogError(f"{self.folder}: entry {entry.seq} offered, {self._tree.size} is next. Nothing written")
+            self._tree.append(leaf)
+            self._waiting.append(line)
+        return entry.seq
+
+    def sync(self) -> None:
+        """Make everything appended so far durable.
+
+        Raises:
+            LogError: it could not be written; from here on every call raises.
+        """
+        with self._io:
+            self._guarded(self._sync)
+
+    def checkpoint(self) -> None:
+        """Sign what is durable, unless this was done already.
+
+        Raises:
+            LogError: it could not be written; from here on every call raises.
+        """
+        with self._io:
+            self._guarded(self._checkpoint)
+
+    def close(self) -> None:
+        """Make durable, sign, and let go of the folder. A broken log is only let go of."""
+        with self._io:
+            try:
+                if self._broken is None:
+                    self._guarded(self._sync)
+                    self._guarded(self._checkpoint)
+            finally:
+                self._broken = self._broken or "it was closed"
+                self._roll()
+                self._lock.close()
+
+    def _refuse_if_broken(self) -> None:
+        if self._broken is not None:
+            raise LogError(f"{self.folder}: the log takes no entries any more: {self._broken}. {_FREE}")
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        self._refuse_if_broken()
+        try:
+            step()
+        except BaseException as error:
+            # Whatever it was, nobody knows how much is on disk; only `open`, which reads it all, finds out.
+            self._broken = f"{type(error).__name__}: {error}"
+            if not isinstance(error, Exception):
+                raise
+            raise LogError(f"{self.folder}: the log could not be written: {self._broken}. {_FREE}") from error
+
+    def _sync(self) -> None:
+        with self._mutex:
+            lines, self._waiting = self._waiting, []
+            head = self._tree.copy()
+        if lines:
+            self._write_lines(lines)
+        self._durable = head
+
+    def _write_lines(self, lines: list[bytes]) -> None:
+        begin = 0
+        while begin < len(lines):
+            if self._lines >= self._segment_lines:
+                self._roll()
+            part = lines[begin : begin + self._segment_lines - self._lines]
+            file = self._file or self._open_segment()
+            _write_all(self._disk, file, b"\n".join(part) + b"\n")
+            self._disk.fsync(file)
+            self._lines += len(part)
+            begin += len(part)
+
+    def _roll(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file, self._segment, self._lines = None, self._segment + 1, 0
+
+    def _open_segment(self) -> BinaryIO:
+        self._file = self._disk.open(self.folder / segment_name(self._segment), "ab")
+        self._disk.fsync_folder(self.folder)
+        return self._file
+
+    def _checkpoint(self) -> None:
+        head = self._durable
+        if head.size == self._signed:
+            return
+        note = sign(Checkpoint(origin=self.verifier.name, size=head.size, root=head.root()), self._key.private)
+        _replace(self._disk, self.folder / CHECKPOINT, note)
+        _append(self._disk, self.folder / CHECKPOINTS, note + b"\n")
+        self._signed = head.size
+
+    def _resume(self, visit: Callable[[Entry], None] | None) -> None:
+        """Find out what is there, compare it with what was signed, and only then repair."""
+        self._check_verifier()
+        note, missing, notes_end = self._newest_note()
+        signed = open_note(note, self.verifier) if note else None
+        torn = self._read_back(signed, visit)
+        if signed is not None and self._tree.size < signed.size:
+            raise LogError(
+                f"{self.folder}: {self._tree.size} entries are left of {signed.size} that were signed. {_ASIDE}"
+            )
+        if torn is not None:
+            _cut(self._disk, self.folder / segment_name(self._segment), torn)
+        if notes_end is not None:
+            _cut(self._disk, self.folder / CHECKPOINTS, notes_end)
+        if missing:
+            _append(self._disk, self.folder / CHECKPOINTS, note + b"\n")
+        if self._tree.size and torn is None:  # what a killed process left in the cache must be durable to be signed
+            with self._disk.open(self.folder / segment_name(self._segment), "ab") as file:
+                self._disk.fsync(file)
+        self._durable = self._tree.copy()
+        self._signed = signed.size if signed is not None else -1
+
+    def _check_verifier(self) -> None:
+        path, line = self.folder / VERIFIER, self.verifier.line().encode() + b"\n"
+        if not path.exists():
+            if segments(self.folder) or (self.folder / CHECKPOINT).exists():
+                raise LogError(f"{path}: missing beside a log. Put the log's verifier line back, or: {_ASIDE}")
+            _replace(self._disk, path, line)
+        elif path.read_bytes() != line:
+            raise LogError(
+                f"{path}: the log here has another origin or key than {line.decode().strip()!r}. "
+                "Use the key and the settings it was begun with, or another output folder"
+            )
+
+    def _newest_note(self) -> tuple[bytes, bool, int | None]:
+        """The newest note, whether `checkpoints` lacks it, and where `checkpoints` must be cut (None: nowhere)."""
+        path = self.folder / CHECKPOINT
+        newest = path.read_bytes() if path.exists() else b""
+        last, end, size = _last_note(self.folder / CHECKPOINTS)
+        if last not in (b"", newest) and self._size_signed(last) >= self._size_signed(newest):
+            raise LogError(f"{path}: older than the last of `{CHECKPOINTS}`, or gone. {_ASIDE}")
+        return newest, bool(newest) and last != newest, end if end != size else None
+
+    def _size_signed(self, note: bytes) -> int:
+        return open_note(note, self.verifier).size if note else -1
+
+    def _read_back(self, signed: Checkpoint | None, visit: Callable[[Entry], None] | None) -> int | None:
+        """Rebuild the tree from the segments. Returns where a partial last line begins, if there is one."""
+        paths = segments(self.folder)
+        torn: int | None = None
+        for index, path in enumerate(paths):
+            self._segment, self._lines, offset = index, 0, 0
+            for line in read_lines(path):
+                if not line.endswith(b"\n"):
+                    if path != paths[-1]:
+                        raise LogError(f"{path}: ends inside a line, and another segment follows. {_ASIDE}")
+                    torn = offset
+                    break
+                self._read_line(path, line[:-1], signed, visit)
+                offset += len(line)
+        return torn
+
+    def _read_line(
+        self, path: Path, line: bytes, signed: Checkpoint | None, visit: Callable[[Entry], None] | None
+    ) -> None:
+        self._lines += 1
+        try:
+            entry = from_line(line)
+        except ValueError as error:
+            raise LogError(f"{path}:{self._lines}: no entry ({error}). {_ASIDE}") from error
+        if entry.seq != self._tree.size:
+            raise LogError(f"{path}:{self._lines}: entry {entry.seq} where {self._tree.size} belongs. {_ASIDE}")
+        self._tree.append(leaf_hash(line))
+        if signed is not None and self._tree.size == signed.size and self._tree.root() != signed.root:
+            raise LogError(f"{path}:{self._lines}: the log up to here is not the one that was signed. {_ASIDE}")
+        if visit is not None:
+            visit(entry)
+
+
+_FREE: Final = "Free space or mend the disk, then start the same command again"
+_ASIDE: Final = (
+    "Entries that were signed are lost or changed, so this log cannot be continued: look at it with "
+    "`knockfirst verify`, keep the folder as it is, and crawl into a new one"
+)
+
+
+def segment_name(index: int) -> str:
+    """The file name of a segment."""
+    return f"seg-{index:08d}.jsonl"
+
+
+def segments(folder: Path) -> list[Path]:
+    """The log's segments in order.
+
+    Raises:
+        LogError: one is missing between others, or is not a regular file.
+    """
+    names = sorted(entry.name for entry in folder.iterdir() if _SEGMENT.fullmatch(entry.name))
+    for index, name in enumerate(names):
+        if name != segment_name(index):
+            raise LogError(f"{folder / segment_name(index)}: missing, though {name} is there. {_ASIDE}")
+        if not stat.S_ISREG((folder / name).lstat().st_mode):
+            raise LogError(f"{folder / name}: not a regular file. {_ASIDE}")
+    return [folder / name for name in names]
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a segment with their newlines; the last one may lack it.
+
+    Raises:
+        LogError: a line is longer than an entry can be.
+    """
+    with path.open("rb", buffering=_READ_BUFFER) as file:
+        while line := file.readline(MAX_LINE_BYTES + 2):
+            if len(line) > MAX_LINE_BYTES + 1:
+                raise LogError(
+                    f"{path}: a line longer than {MAX_LINE_BYTES} bytes before offset {file.tell()}. {_ASIDE}"
+                )
+            yield line
+
+
+def read_entries(folder: Path) -> Iterator[tuple[bytes, Entry]]:
+    """Every complete line of a log, without its newline, and its entry.
+
+    Raises:
+        LogError: the log cannot be read, or a line is no entry.
+    """
+    for path in segments(folder):
+        for number, line in enumerate(read_lines(path), 1):
+            if line.endswith(b"\n"):
+                try:
+                    yield line[:-1], from_line(line)
+                except msgspec.DecodeError as error:
+                    raise LogError(f"{path}:{number}: no entry ({error}). Run `knockfirst verify`") from error
+
+
+def _lock(folder: Path) -> BinaryIO:
+    file = (folder / LOCK).open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise LogError(
+            f"{folder / LOCK}: another process writes this log. Wait for it or stop it; a log has one writer"
+        ) from error
+    return file
+
+
+def _last_note(path: Path) -> tuple[bytes, int, int]:
+    """The last complete note of `checkpoints`, where it ends, and the size of the file."""
+    if not path.exists():
+        return b"", 0, 0
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = max(0, size - _TAIL_BYTES)
+        file.seek(start)
+        tail = file.read(_TAIL_BYTES)
+    ends = [match.end() for match in _NOTE_END.finditer(tail)]
+    if not ends:
+        if start:
+            raise LogError(f"{path}: no signed note in its last {_TAIL_BYTES} bytes. {_ASIDE}")
+        return b"", 0, size
+    begin = ends[-2] if len(ends) > 1 else 0
+    return tail[begin : ends[-1] - 1], start + ends[-1], size
+
+
+def _write_all(disk: Disk, file: BinaryIO, octets: bytes) -> None:
+    view = memoryview(octets)
+    while view:
+        view = view[disk.write(file, view) :]
+
+
+def _replace(disk: Disk, path: Path, octets: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with disk.open(temporary, "wb") as file:
+        _write_all(disk, file, octets)
+        disk.fsync(file)
+    disk.replace(temporary, path)
+    disk.fsync_folder(path.parent)
+
+
+def _append(disk: Disk, path: Path, octets: bytes) -> None:
+    with disk.open(path, "ab") as file:
+        _write_all(disk, file, octets)
+        disk.fsync(file)
+
+
+def _cut(disk: Disk, path: Path, size: int) -> None:
+    with disk.open(path, "r+b") as file:
+        disk.truncate(file, size)
+        disk.fsync(file)
