@@ -1,0 +1,42 @@
+"""The frontier: which URL may be asked for next, and nothing forgotten. The URL in the settings names the back end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from crawler.frontier.interface import (
+    MAX_PAYLOAD_BYTES,
+    Counts,
+    Found,
+    Frontier,
+    FrontierError,
+    Lease,
+    Outcome,
+)
+from crawler.frontier.sqlite import SqliteFrontier
+
+__all__ = ["MAX_PAYLOAD_BYTES", "Counts", "Found", "Frontier", "FrontierError", "Lease", "Outcome", "open_frontier"]
+
+_SQLITE = "sqlite:///"
+
+
+def open_frontier(url: str, *, now: Callable[[], float], max_per_host: int = 0) -> Frontier:
+    """The frontier that a URL names, not opened yet.
+
+    Args:
+        url: "sqlite:///state/frontier.db" is relative to the working folder, "sqlite:////srv/frontier.db" absolute.
+        now: seconds since 1970.
+        max_per_host: URLs accepted per authority; 0 for no limit.
+
+    Raises:
+        FrontierError: no back end goes by that URL.
+    """
+    path = url.removeprefix(_SQLITE)
+    if path in {url, ""}:
+        raise FrontierError(
+            "names no frontier",
+            where=f"KNOCKFIRST_FRONTIER={url}",
+            remedy=f"Write {_SQLITE}path/to/frontier.db (a fourth slash begins an absolute path).",
+        )
+    return SqliteFrontier(Path(path).absolute(), now=now, max_per_host=max_per_host)
