@@ -1,0 +1,333 @@
+"""The file side of WARC: one gzip member a record, rotation, names, durability.
+
+A file is called `<name>.open` from its first byte until the decision log covers everything in it; then it gets its
+own name, for good. So whatever a crash leaves uncovered lies in `.open` files and nowhere else (`recover`).
+
+    write(capture) ... write(capture)   the caller appends each capture's log entry before it writes the next one
+    sync()                              captures are durable: the log may be synced
+    settle()                            the log is synced: full files get their names
+    close()                             the log is synced and nothing follows: the last file gets its name, too
+
+`write` touches the disk only to create a file and when much is pending; `sync` and `settle` belong in a worker
+thread. After the first error of the disk the writer refuses everything: what is not written must not be fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import Final, Literal, Protocol, TypeAlias
+
+from isal import igzip_lib
+
+from crawler.warc.records import CONFORMS_TO, Record, WarcError, header, new_record_id, warc_fields, warcinfo_record
+from provenance.entry import Pointer
+
+OPEN_SUFFIX: Final = ".open"
+"""What the name of a file ends with while the log does not cover all of it."""
+
+DigestName: TypeAlias = Literal["sha1", "sha256"]
+
+_RECORD_END: Final = b"\r\n\r\n"
+_MAX_PENDING_BYTES: Final = 8 * 1024 * 1024
+_LEVELS: Final = range(4)
+_PREFIX: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_NOT_A_HOST: Final = re.compile(r"[^A-Za-z0-9.]+")
+
+
+class RawFile(Protocol):
+    """What the writer asks of a file: unbuffered, so that an error belongs to the write that caused it."""
+
+    def write(self, data: memoryview, /) -> int | None: ...  # noqa: D102
+    def fileno(self) -> int: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
+class _File:
+    """One `.open` file: what was added to it and has not reached the disk, and how long it will be."""
+
+    def __init__(self, name: str, path: Path, raw: RawFile, warcinfo_id: str) -> None:
+        self.name = name
+        self.path = path
+        self.warcinfo_id = warcinfo_id
+        self.size = 0
+        self.pending_bytes = 0
+        self._pending: list[bytes] = []
+        self._raw = raw
+
+    def add(self, member: bytes) -> int:
+        """Append a member; its offset."""
+        offset = self.size
+        self._pending.append(member)
+        self.size += len(member)
+        self.pending_bytes += len(member)
+        return offset
+
+    def take(self) -> list[bytes]:
+        """What is pending, for `write_out`; the writer's lock is held."""
+        taken, self._pending, self.pending_bytes = self._pending, [], 0
+        return taken
+
+    def write_out(self, members: list[bytes]) -> None:
+        left = memoryview(b"".join(members))
+        while left:
+            written = self._raw.write(left)
+            if not written:
+                raise OSError(f"wrote nothing of {len(left)} bytes")
+            left = left[written:]
+
+    def sync(self) -> None:
+        os.fsync(self._raw.fileno())
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+class WarcWriter:
+    """Writes captures into the WARC files of one folder.
+
+    Args:
+        folder: made when the first capture is written. Its name begins the file names in pointers.
+        prefix: begins every file name.
+        info: fields of the warcinfo record (`records.crawl_info`), `hostname` among them.
+        clock: aware UTC time.
+        max_bytes: a file at least this long takes no further capture.
+        new_id: makes the ids of warcinfo records.
+        level: of the compression (ISA-L), 0 to 3. 1 is within a per cent of zlib's 6 in size, at half its time.
+        digest: algorithm of the digest fields in WARC headers. Pointers have SHA-256 always.
+        create: opens a new file, and fails when it exists.
+
+    Raises:
+        WarcError: an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        prefix: str,
+        *,
+        info: Mapping[str, str],
+        clock: Callable[[], datetime],
+        max_bytes: int = 10**9,
+        new_id: Callable[[], str] = new_record_id,
+        level: int = 1,
+        digest: DigestName = "sha1",
+        create: Callable[[Path], RawFile] | None = None,
+    ) -> None:
+        if not _PREFIX.fullmatch(prefix):
+            raise WarcError(f"file prefix {prefix!r}: use up to 64 letters, digits, '-' and '_'")
+        if "hostname" not in info:
+            raise WarcError("the warcinfo fields lack `hostname`; name the machine that writes the files")
+        if level not in _LEVELS:
+            raise WarcError(f"compression level {level}: use 0 to 3")
+        self._info = {
+            "format": "WARC File Format 1.1",
+            "conformsTo": CONFORMS_TO,
+            **info,
+            "digest-encoding": f"in WARC headers {digest} as base32; in the decision log sha256 as hexadecimal",
+        }
+        warc_fields(self._info)  # a field that cannot be written is an error of the start, not of the first page
+        self._folder, self._prefix, self._clock, self._new_id = folder, prefix, clock, new_id
+        self._host = _NOT_A_HOST.sub("-", info["hostname"])[:63].strip("-.") or "host"
+        self._max_bytes, self._level, self._digest = max_bytes, level, digest
+        self._create = create or _create
+        self._serial = count()
+        self._lock = threading.Lock()  # who is current, what is pending; held for no longer than a capture takes
+        self._io = threading.Lock()  # taken before `_lock`: bytes reach files in the order they were added
+        self._file: _File | None = None
+        self._full: list[_File] = []
+        self._synced: list[_File] = []
+        self._warcinfo_id = new_id()
+        self._failure: WarcError | None = None
+        self._closed = False
+
+    def write(self, records: Sequence[Record]) -> tuple[Pointer, ...]:
+        """Add the records of one capture, all to the same file, none if one of them cannot be written.
+
+        Returns:
+            Where each record lies, in order. The file has the name in the pointer once it is settled; until then
+            `OPEN_SUFFIX` follows it.
+
+        Raises:
+            WarcError: a value cannot stand in a record, or the disk failed now or before.
+        """
+        with self._lock:
+            self._require_working()
+            if self._file is not None and self._file.size >= self._max_bytes:
+                self._full.append(self._file)
+                self._file, self._warcinfo_id = None, self._new_id()
+            encoded = [self._encode(record) for record in records]
+            if self._file is None:
+                self._file = self._open()
+            file = self._file
+            pointers = tuple(
+                self._pointer(file, record, member, digest)
+                for record, (member, digest) in zip(records, encoded, strict=True)
+            )
+            crowded = file.pending_bytes > _MAX_PENDING_BYTES
+        if crowded:
+            with self._io:
+                self._write_out()
+        return pointers
+
+    def sync(self) -> None:
+        """Make durable what was written before the call. May run in a worker thread while `write` goes on.
+
+        Raises:
+            WarcError: the disk failed, now or before.
+        """
+        with self._io:
+            full, current = self._write_out()
+            with self._failing("sync"):
+                for file in (*full, *current):
+                    file.sync()
+                if full or current:
+                    sync_folder(self._folder)  # the entries of files that are new since the last time
+                for file in full:
+                    file.close()
+            with self._lock:
+                self._full = [file for file in self._full if file not in full]
+            self._synced += full
+
+    def settle(self) -> None:
+        """Give full files their names. Call it when the log entries of everything that was synced are durable.
+
+        Raises:
+            WarcError: the disk failed, now or before.
+        """
+        with self._io:
+            self._require_working()
+            if not self._synced:
+                return
+            with self._failing("rename"):
+                for file in self._synced:
+                    file.path.rename(self._folder / file.name)
+                sync_folder(self._folder)
+            self._synced = []
+
+    def close(self) -> None:
+        """Finish the last file. Call it when the log entries of everything that was written are durable.
+
+        After a failure it only lets go of the files, as they are: `recover` finishes them.
+
+        Raises:
+            WarcError: the disk failed now.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            if self._failure is None and self._file is not None:
+                self._full.append(self._file)
+                self._file = None
+        try:
+            if self._failure is None:
+                self.sync()
+                self.settle()
+        finally:
+            with self._lock:
+                self._closed = True
+                left = [*self._full, *([self._file] if self._file else [])]
+            for file in left:
+                file.close()
+
+    def _require_working(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._closed:
+            raise WarcError(f"the WARC writer of {self._folder} is closed; open another one")
+
+    @contextmanager
+    def _failing(self, what: str) -> Iterator[None]:
+        # After a failed fsync the kernel may have dropped the pages: trying again would report a success that is none.
+        try:
+            yield
+        except OSError as error:
+            self._failure = WarcError(
+                f"cannot {what} WARC files in {self._folder}: {error}. Nothing more is written;"
+                " make room or mend the disk, then start the crawl again: it repairs what was left"
+            )
+            raise self._failure from error
+
+    def _open(self) -> _File:
+        with self._failing("create"):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            name = self._free_name()
+            path = self._folder / (name + OPEN_SUFFIX)
+            file = _File(name, path, self._create(path), self._warcinfo_id)
+        info = warcinfo_record(self._info, filename=name, record_id=self._warcinfo_id, date=self._clock())
+        file.add(self._encode(info)[0])
+        return file
+
+    def _free_name(self) -> str:
+        stamp = f"{self._clock():%Y%m%d%H%M%S}"
+        while True:
+            name = f"{self._prefix}-{stamp}-{next(self._serial):05d}-{self._host}.warc.gz"
+            if not any((self._folder / taken).exists() for taken in (name, name + OPEN_SUFFIX)):
+                return name
+
+    def _encode(self, record: Record) -> tuple[bytes, str]:
+        """The record's gzip member, and the payload's digest for the log ("" without payload)."""
+        digests = [("WARC-Block-Digest", record.block)]
+        if record.payload is not None and record.payload_field:
+            digests.append(("WARC-Payload-Digest", record.payload))
+        head = header(
+            record,
+            digests=tuple((name, self._field_digest(data)) for name, data in digests),
+            warcinfo_id=None if record.type == "warcinfo" else self._warcinfo_id,
+        )
+        member = igzip_lib.compress(head + record.block + _RECORD_END, self._level, flag=igzip_lib.COMP_GZIP)
+        return member, "" if record.payload is None else log_digest(record.payload)
+
+    def _field_digest(self, data: bytes) -> str:
+        octets = hashlib.new(self._digest, data, usedforsecurity=False).digest()
+        return f"{self._digest}:{base64.b32encode(octets).decode()}"
+
+    def _pointer(self, file: _File, record: Record, member: bytes, payload_digest: str) -> Pointer:
+        return Pointer(
+            f=f"{self._folder.name}/{file.name}",
+            o=file.add(member),
+            l=len(member),
+            id=record.record_id,
+            type=record.type,
+            d=log_digest(record.block),
+            pd=payload_digest or None,
+        )
+
+    def _write_out(self) -> tuple[list[_File], list[_File]]:
+        """Hand pending bytes to the operating system; which files were full, and which is current (none or one)."""
+        with self._lock:
+            self._require_working()
+            full = list(self._full)
+            current = [] if self._file is None else [self._file]
+            jobs = [(file, file.take()) for file in (*full, *current)]
+        with self._failing("write"):
+            for file, members in jobs:
+                file.write_out(members)
+        return full, current
+
+
+def log_digest(data: bytes) -> str:
+    """A digest as the log writes it."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make creations, renames and removals in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _create(path: Path) -> RawFile:
+    return io.FileIO(path, "x")
