@@ -393,16 +393,31 @@ class RedecisionEntry(_Leaf, frozen=True, kw_only=True, tag="redecision"):
     config: int
 
 
+class FileEntry(_Leaf, frozen=True, kw_only=True, tag="file"):
+    """A WARC file is finished and will not change any more.
+
+    Pointers prove the records that matter; this proves every byte of the file, WARC headers included.
+
+    Attributes:
+        f: file, relative to the output folder.
+        size: octets.
+        d: digest of the whole file as stored, "sha256:<hex>".
+    """
+
+    f: str
+    size: int
+    d: str
+
+
 class SealEntry(_Leaf, frozen=True, kw_only=True, tag="seal"):
     """A process stopped writing and says how.
 
     Attributes:
         end: "finished" (nothing was left to do), "stopped" (by wish, work left), "crashed" (entered afterwards).
-        counts: decisions by verdict, whole log of this run.
-        finals: final decisions by verdict, whole log of this run.
+        counts: decisions by verdict, all of this run, earlier processes' too.
+        finals: final decisions by verdict, superseded ones left out, likewise.
         counted: what is counted and not entered (duplicates, out of scope, nofollow, over budget).
-        files: number of finished WARC files in warc/ and evidence/.
-        manifest: digest of the list of those files (`provenance.links.manifest`).
+        files: number of `file` entries in this log.
     """
 
     end: Literal["finished", "stopped", "crashed"]
@@ -410,10 +425,9 @@ class SealEntry(_Leaf, frozen=True, kw_only=True, tag="seal"):
     finals: dict[Verdict, int] = {}
     counted: dict[str, int] = {}
     files: int = 0
-    manifest: str = ""
 
 
-Entry: TypeAlias = RunEntry | ConfigEntry | EvidenceEntry | DecisionEntry | RedecisionEntry | SealEntry
+Entry: TypeAlias = RunEntry | ConfigEntry | EvidenceEntry | DecisionEntry | RedecisionEntry | FileEntry | SealEntry
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)

@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from provenance.checkpoint import Checkpoint, CheckpointError, Verifier, open_note, sign
+from provenance.checkpoint import Checkpoint, CheckpointError, open_note, sign
 from provenance.entry import MAX_LINE_BYTES, Entry, from_line, to_line
 from provenance.keys import SigningKey
 from provenance.tree import Frontier, leaf_hash
@@ -135,6 +135,11 @@ class LogWriter:
         self._lines = 0
 
     @property
+    def origin(self) -> str:
+        """The log's origin, as in its checkpoints."""
+        return self.verifier.name
+
+    @property
     def next_seq(self) -> int:
         """The `seq` that the next entry must bear."""
         return self._tree.size
@@ -230,7 +235,7 @@ class LogWriter:
         head = self._durable
         if head.size == self._signed:
             return
-        note = sign(Checkpoint(origin=self.verifier.name, size=head.size, root=head.root()), self._key.private)
+        note = sign(Checkpoint(origin=self.origin, size=head.size, root=head.root()), self._key.private)
         _replace(self._disk, self.folder / CHECKPOINT, note)
         _append(self._disk, self.folder / CHECKPOINTS, note + b"\n")
         self._signed = head.size
