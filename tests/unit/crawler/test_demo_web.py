@@ -86,6 +86,12 @@ def exchange(demo, url, size=None):
     return asyncio.run(asyncio.wait_for(main(), 20))
 
 
+async def until(condition):
+    """Wait for something that happens on the demo's own event loop, in another thread."""
+    while not condition():  # noqa: ASYNC110 - no event can be shared between the two
+        await asyncio.sleep(0.001)
+
+
 # --- the data file
 
 
@@ -276,11 +282,9 @@ def test_silent_host_notices_that_the_client_has_gone(demo):
     async def main():
         async with Client(demo, "http://silent.example:18080") as client:
             client.ask("/")
-            while not demo.access_log:
-                await asyncio.sleep(0.001)
+            await until(lambda: demo.access_log)
             assert demo.access_log[0].ended is None
-        while demo.access_log[0].ended is None:
-            await asyncio.sleep(0.001)
+        await until(lambda: demo.access_log[0].ended is not None)
 
     demo.reset()
     asyncio.run(asyncio.wait_for(main(), 10))

@@ -1,0 +1,79 @@
+"""A crawl of the demo web as a command, and what it entered. Runs nothing itself: the demo and the tests do.
+
+The crawl gets everything a real one needs, made for the occasion: a blocklist build, compiled from the invented
+decision beside this file and signed by staff who exist for a minute, and a key for the log.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Final
+
+from blocklists.signing import StaffKey
+from crawler.demo.compare import Entry
+from crawler.demo.server import DemoWeb
+from provenance import builds
+from provenance.entry import DecisionEntry
+from provenance.log import read_entries
+
+#: Where `scrapy.cfg` stands in a checkout.
+PROJECT: Final = Path(__file__).resolve().parents[2]
+
+#: Short waits, so that the demo is over soon; a real crawl leaves the defaults alone.
+_HURRIED: Final = {
+    "DOWNLOAD_DELAY": "0.05",
+    "DOWNLOAD_TIMEOUT": "2",
+    "KNOCKFIRST_BACKOFF": "0.2",
+}
+_OPERATOR: Final = {
+    "KNOCKFIRST_OPERATOR": "Knockfirst demo",
+    "KNOCKFIRST_CONTACT": "https://crawler.example/about",
+}
+
+
+def crawl_command(web: DemoWeb, out: Path, folder: Path, settings: Mapping[str, str] | None = None) -> list[str]:
+    """The command that crawls `web` into `out`; the same again continues it. To be run in `PROJECT`.
+
+    Args:
+        web: running.
+        out: the crawl's output folder.
+        folder: for what is made for the occasion (seeds, blocklist build, keys); outside of `out`, kept until the end.
+        settings: Scrapy settings that replace or extend those of the demo.
+    """
+    seeds = folder / "seeds.txt"
+    seeds.write_text("".join(f"{seed}\n" for seed in web.seeds), "utf-8")
+    chosen = {
+        **_HURRIED,
+        **_OPERATOR,
+        "KNOCKFIRST_OUT": str(out.absolute()),
+        "KNOCKFIRST_KEY": str(folder / "log.key"),
+        "KNOCKFIRST_RESOLVE": f"@{web.resolve_file}",
+        "KNOCKFIRST_ALLOW_PRIVATE_ADDRESSES": "True",
+        "KNOCKFIRST_CA_FILE": str(web.ca_file),
+        **_blocklist(folder / "blocklist"),
+        **(settings or {}),
+    }
+    options = [word for name, value in chosen.items() for word in ("-s", f"{name}={value}")]
+    return [sys.executable, "-m", "scrapy", "crawl", "web", "-a", f"seeds={seeds}", "-a", "scope=host", *options]
+
+
+def entered(out: Path) -> Iterator[Entry]:
+    """Every attempt that the log of a crawl holds; an entry that another one supersedes is not final any more."""
+    decisions = [entry for _, entry in read_entries(out / "log") if isinstance(entry, DecisionEntry)]
+    superseded = {entry.supersedes for entry in decisions}
+    for entry in decisions:
+        yield Entry(entry.url, entry.verdict, entry.reason, final=entry.final and entry.seq not in superseded)
+
+
+def _blocklist(folder: Path) -> dict[str, str]:
+    """The settings that put a fresh, signed build of the demo's decisions in force."""
+    staff = StaffKey.new("demo.example/staff")
+    now = dt.datetime.now(dt.UTC)
+    with as_file(files("crawler.demo").joinpath("blocklist")) as decisions:
+        build = builds.compile_folder(decisions, version=builds.next_version(folder, now.date()), now=now)
+    builds.write_build(folder, build, staff)
+    return {"KNOCKFIRST_BLOCKLIST": str(folder), "KNOCKFIRST_BLOCKLIST_KEYS": staff.public_text()}
