@@ -135,11 +135,16 @@ def open_build(
             "Set the clock of this machine, or of the one that compiled it.",
         )
     if previous is not None:
-        _compare(read_manifest(previous), manifest)
+        check_succession(read_manifest(previous), manifest)
     return blocklist
 
 
-def _compare(before: Manifest, after: Manifest) -> None:
+def check_succession(before: Manifest, after: Manifest) -> None:
+    """Whether a build may follow another: not older, and not suddenly much smaller without a reason.
+
+    Raises:
+        BlocklistError: it may not.
+    """
     if after.created < before.created:
         raise BlocklistError(
             f"The list {after.version} is older than {before.version}, which was in use.",

@@ -1,0 +1,167 @@
+"""Blocklists as files: staff's folder of decisions, and the folder of a compiled, signed build.
+
+The rules are in `blocklists`, which reads no files; here are the folders, the bundled public suffix list and the order
+in which a build's files are put in place.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import tldextract
+
+from blocklists.build import MAX_AGE_DAYS, Build, check_succession, compile_build, open_build
+from blocklists.lint import lint
+from blocklists.match import Blocklist, read_manifest
+from blocklists.model import BlocklistError, Fault, FaultsError, Level
+from blocklists.signing import StaffKey, sign_manifest
+
+LIST: Final = "blocklist.jsonl"
+MANIFEST: Final = "manifest.json"
+SIGNATURE: Final = "manifest.sig"
+
+#: What the bundled public suffix list is called in a manifest.
+SUFFIX_LIST: Final = f"tldextract {tldextract.__version__}, bundled, with private section"
+
+_suffixes: Final = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
+
+
+def is_public_suffix(host: str) -> bool:
+    """Whether anybody can register names directly below this one, by the bundled list with its private section."""
+    return _suffixes(host).suffix == host
+
+
+def read_decisions(folder: Path) -> tuple[dict[str, str], list[Fault]]:
+    """Every TOML and CSV file below a folder, by its name relative to it, with a fault for each that is no text.
+
+    Raises:
+        BlocklistError: there is no such folder, or a file cannot be opened.
+    """
+    if not folder.is_dir():
+        raise BlocklistError("There is no such folder.", str(folder), "Name the folder with the decisions.")
+    texts: dict[str, str] = {}
+    faults: list[Fault] = []
+    for path in sorted(_files(folder)):
+        name = path.relative_to(folder).as_posix()
+        try:
+            texts[name] = path.read_bytes().decode()
+        except UnicodeDecodeError as fault:
+            what = f"Octet {fault.start} is not UTF-8."
+            faults.append(Fault(file=name, line=0, key="", what=what, allowed="Save the file as UTF-8 text."))
+        except OSError as fault:
+            raise BlocklistError(f"It cannot be read: {fault.strerror}.", str(path), "Look at its rights.") from fault
+    if not texts and not faults:
+        raise BlocklistError("No decision is in it.", str(folder), "Name the folder with the decisions.")
+    return texts, faults
+
+
+def lint_folder(folder: Path, today: dt.date) -> list[Fault]:
+    """Everything that is wrong with the decisions of a folder, in the order of files and lines."""
+    texts, faults = read_decisions(folder)
+    return sorted(faults + lint(texts, today=today, is_public_suffix=is_public_suffix)[1])
+
+
+def compile_folder(folder: Path, *, version: str, now: dt.datetime, shrunk_because: str = "") -> Build:
+    """The build of a folder's decisions.
+
+    Raises:
+        FaultsError: the files have errors; all of them are named.
+        BlocklistError: the folder cannot be read.
+    """
+    texts, faults = read_decisions(folder)
+    if faults:
+        listed = sorted(faults + lint(texts, today=now.date(), is_public_suffix=is_public_suffix)[1])
+        raise FaultsError([fault for fault in listed if fault.level is Level.ERROR])
+    return compile_build(
+        texts,
+        version=version,
+        now=now,
+        is_public_suffix=is_public_suffix,
+        suffix_list=SUFFIX_LIST,
+        shrunk_because=shrunk_because,
+    )
+
+
+def next_version(out: Path, today: dt.date) -> str:
+    """The version after the one in `out`: the day, and a counter within it.
+
+    Raises:
+        BlocklistError: what lies in `out` is not a build.
+    """
+    day = today.strftime("%Y.%m.%d")
+    before = read_manifest((out / MANIFEST).read_bytes()).version if (out / MANIFEST).exists() else ""
+    count = int(before.rpartition("-")[2]) + 1 if before.startswith(f"{day}-") else 1
+    return f"{day}-{count}"
+
+
+def write_build(out: Path, build: Build, key: StaffKey) -> None:
+    """Sign a build and put it in place. A reader who comes between the files finds them not to fit, and refuses.
+
+    Raises:
+        BlocklistError: it is a step back from, or suspiciously smaller than, what is there; or it cannot be written.
+    """
+    if (out / MANIFEST).exists():
+        check_succession(read_manifest((out / MANIFEST).read_bytes()), read_manifest(build.manifest))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _replace(out / LIST, build.jsonl)
+        _replace(out / SIGNATURE, sign_manifest(build.manifest, key))
+        _replace(out / MANIFEST, build.manifest)
+    except OSError as fault:
+        raise BlocklistError(f"It cannot be written: {fault.strerror}.", str(out), "Name another folder.") from fault
+
+
+def read_build(out: Path) -> tuple[Build, bytes]:
+    """The two files of a build and its signature, unjudged.
+
+    Raises:
+        BlocklistError: one of them is missing or cannot be read.
+    """
+    found: list[bytes] = []
+    for name in (LIST, MANIFEST, SIGNATURE):
+        try:
+            found.append((out / name).read_bytes())
+        except OSError as fault:
+            raise BlocklistError(
+                f"It cannot be read: {fault.strerror}.",
+                str(out / name),
+                "Name the folder of a build, as `knockfirst blocklist compile` leaves it.",
+            ) from fault
+    return Build(found[0], found[1]), found[2]
+
+
+def load_build(
+    out: Path,
+    *,
+    keys: Iterable[str],
+    today: dt.date,
+    max_age_days: int = MAX_AGE_DAYS,
+    previous: bytes | None = None,
+) -> tuple[Blocklist, Build]:
+    """The list of a folder, verified as `blocklists.build.open_build` does, with the files it came from.
+
+    Raises:
+        BlocklistError: missing, unsigned, signed by others, damaged, too old, a step back, or shrunken.
+    """
+    build, signature = read_build(out)
+    blocklist = open_build(build, signature, keys=keys, today=today, max_age_days=max_age_days, previous=previous)
+    return blocklist, build
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if path.suffix in {".toml", ".csv"} and path.is_file():
+            yield path
+
+
+def _replace(path: Path, content: bytes) -> None:
+    fresh = path.with_name(f".{path.name}.new")
+    with fresh.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
