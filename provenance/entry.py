@@ -1,18 +1,14 @@
 """The leaves of the decision log: what one line says, field by field. Decides nothing, reads and writes no file.
 
-A leaf is the line as it was written, without its newline (`to_line`); RFC 6962 hashes those bytes and nobody
-serialises twice. So that a line stays harmless wherever it is shown, it is pure printable ASCII: JSON escapes stand
-for everything else. docs/log-format.md describes the same fields for people who write another reader.
+Integers, texts and truth values only, no fractions. `lines` turns an entry into its line and back;
+docs/log-format.md describes the same fields for people who write another reader.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 import secrets
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -20,9 +16,6 @@ from reservations.model import Category, Signal, Value, Verdict
 
 VERSION: Final = 1
 """Version of this schema, in every entry's `v`."""
-
-MAX_LINE_BYTES: Final = 65_535
-"""An entry is at most this long: the tlog-tiles format counts an entry's bytes in 16 bits."""
 
 
 class Pointer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -429,16 +422,6 @@ class SealEntry(_Leaf, frozen=True, kw_only=True, tag="seal"):
 
 Entry: TypeAlias = RunEntry | ConfigEntry | EvidenceEntry | DecisionEntry | RedecisionEntry | FileEntry | SealEntry
 
-_ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
-_NOT_PRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
-
-#: Characters per text and elements per list, tried in turn until the line fits.
-_LADDER: Final = ((8_192, 10_000), (256, 10_000), (64, 10_000), (64, 64), (64, 8), (64, 1))
-_UNTOUCHED: Final = frozenset({"v", "t", "seq", "n", "ts", "run", "warc"})
-_MARK: Final = "...sha256:"
-_MARK_ROOM: Final = 80  # a text is only shortened when that makes it shorter: the mark and the digest need as much
-
 
 def new_nonce() -> str:
     """128 random bits as 22 characters of base64url."""
@@ -452,66 +435,3 @@ def timestamp(ms: int) -> str:
     '2026-11-23T08:00:00.123Z'
     """
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
-
-
-def to_line(entry: Entry) -> bytes:
-    """The leaf: one line of printable ASCII without its newline, never longer than `MAX_LINE_BYTES`.
-
-    An entry that would be longer is shortened (`cut` says where) rather than lost: a log that refuses a hostile
-    page's statement would lose the reason for refusing the page.
-    """
-    try:
-        line = _ascii(_ENCODER.encode(entry))
-    except UnicodeEncodeError:  # lone surrogates, from a page that was decoded leniently
-        return _shortened(entry)
-    return line if len(line) <= MAX_LINE_BYTES else _shortened(entry)
-
-
-def from_line(line: bytes) -> Entry:
-    """The entry of one line.
-
-    Raises:
-        msgspec.ValidationError, msgspec.DecodeError: the line is no entry of this schema; both are ValueErrors.
-    """
-    return _DECODER.decode(line)
-
-
-def _ascii(line: bytes) -> bytes:
-    if line.isascii() and b"\x7f" not in line:
-        return line
-    return _NOT_PRINTABLE.sub(_escape, line.decode()).encode("ascii")
-
-
-def _escape(match: re.Match[str]) -> str:
-    units = match[0].encode("utf-16-be")
-    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
-
-
-def _shortened(entry: Entry) -> bytes:
-    tree: dict[str, Any] = msgspec.to_builtins(entry)
-    for chars, items in _LADDER:
-        cut: dict[str, int] = {}
-        small = {}
-        for name, value in tree.items():
-            small[name] = value if name in _UNTOUCHED else _fit(value, chars, items)
-            if small[name] != value:
-                cut[name] = len(value) - len(small[name]) if isinstance(value, dict | list | tuple) else 0
-        line = _ascii(_ENCODER.encode(small | {"cut": cut}))
-        if len(line) <= MAX_LINE_BYTES:
-            break
-    return line
-
-
-def _fit(value: Any, chars: int, items: int) -> Any:
-    """The value with texts of at most about `chars` characters and at most `items` elements a list or mapping."""
-    if isinstance(value, str):
-        octets = value.encode("utf-8", "surrogatepass")
-        clean = octets.decode("utf-8", "replace")
-        if len(clean) <= chars + _MARK_ROOM:
-            return clean
-        return f"{clean[:chars]}{_MARK}{hashlib.sha256(octets).hexdigest()}"
-    if isinstance(value, dict):
-        return {_fit(key, chars, items): _fit(item, chars, items) for key, item in islice(value.items(), items)}
-    if isinstance(value, list | tuple):
-        return type(value)(_fit(item, chars, items) for item in value[:items])
-    return value

@@ -20,8 +20,9 @@ from typing import BinaryIO, Final
 import msgspec
 
 from provenance.checkpoint import Checkpoint, CheckpointError, open_note, sign
-from provenance.entry import MAX_LINE_BYTES, Entry, from_line, to_line
+from provenance.entry import Entry
 from provenance.keys import SigningKey
+from provenance.lines import MAX_LINE_BYTES, from_line, to_line
 from provenance.tree import Frontier, leaf_hash
 
 SEGMENT_LINES: Final = 1_000_000
@@ -125,7 +126,7 @@ class LogWriter:
         self._disk = disk
         self._tree = Frontier()
         self._durable = Frontier()
-        self._signed = -1
+        self._signed = 0  # size of the newest checkpoint
         self._waiting: list[bytes] = []
         self._mutex = threading.Lock()  # guards _tree and _waiting; held for moments only
         self._io = threading.Lock()  # one sync, checkpoint or close at a time
@@ -260,7 +261,7 @@ class LogWriter:
             with self._disk.open(self.folder / segment_name(self._segment), "ab") as file:
                 self._disk.fsync(file)
         self._durable = self._tree.copy()
-        self._signed = signed.size if signed is not None else -1
+        self._signed = signed.size if signed is not None else 0
 
     def _check_verifier(self) -> None:
         path, line = self.folder / VERIFIER, self.verifier.line().encode() + b"\n"
