@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from importlib.resources import files
 from typing import Final, Literal, NamedTuple, Self
 from zlib import crc32
@@ -211,7 +212,7 @@ class Web:
         """URLs to start from."""
         return tuple(item.url for item in self.expected.values() if item.via == "seed")
 
-    @property
+    @cached_property
     def expected(self) -> Mapping[str, Expectation]:
         """What a finished crawl must have entered, by URL."""
         return {item.url: item for site in self.sites for item in self._expectations(site)}
