@@ -69,8 +69,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         concurrent_to: ids of records of the same capture.
         extra: further fields, in the order they are written.
         payload: the entity after transfer decoding, where the record has one; its digest goes into the log.
-        payload_field: whether that digest also stands in the WARC header. Not where the block holds the payload in
-            chunk framing: ISO 28500 digests it without, `warcio` and `fastwarc` check it with.
+        payload_at: where the message body begins in the block; WARC-Payload-Digest is over the rest of the block as it
+            stands. With chunk framing that is not the digest of `payload`: ISO 28500 means the entity, but what
+            `warcio` and `fastwarc` check, and pywb and CDX tools look up, is the body as stored.
     """
 
     type: RecordType
@@ -82,7 +83,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     concurrent_to: tuple[str, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
     payload: bytes | None = None
-    payload_field: bool = True
+    payload_at: int | None = None
 
 
 class Capture(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,11 +121,13 @@ class Original(msgspec.Struct, frozen=True, array_like=True):
         record_id: its WARC-Record-ID.
         target_uri: its WARC-Target-URI.
         date: its WARC-Date.
+        payload_digest: its WARC-Payload-Digest.
     """
 
     record_id: str
     target_uri: str
     date: datetime
+    payload_digest: str
 
 
 def new_record_id() -> str:
@@ -135,7 +138,6 @@ def new_record_id() -> str:
 def response_record(capture: Capture, head: bytes, body: bytes) -> Record:
     """The whole answer as received: `head` to its blank line, `body` as transferred (chunk framing included)."""
     _require_whole(head)
-    framed = _TRANSFER_ENCODING.search(head) is not None
     return Record(
         type="response",
         record_id=capture.main_id,
@@ -144,8 +146,8 @@ def response_record(capture: Capture, head: bytes, body: bytes) -> Record:
         block=head + body,
         target_uri=capture.target_uri,
         extra=capture.network(),
-        payload=unchunked(body) if framed else body,
-        payload_field=not framed,
+        payload=entity(head, body),
+        payload_at=len(head),
     )
 
 
@@ -174,8 +176,8 @@ def revisit_record(capture: Capture, head: bytes, original: Original, *, payload
         capture: the exchange.
         head: to its blank line.
         original: where the content is.
-        payload: the entity after transfer decoding (`entity`), equal to the original's; None when the server answered
-            304 and sent none.
+        payload: the entity after transfer decoding (`entity`), equal to the original's though perhaps framed in other
+            chunks; None when the server answered 304 and sent none.
     """
     _require_whole(head)
     refers_to = (
@@ -185,7 +187,11 @@ def revisit_record(capture: Capture, head: bytes, original: Original, *, payload
     )
     profile: tuple[tuple[str, str], ...] = (("WARC-Profile", NOT_MODIFIED),)
     if payload is not None:
-        profile = (("WARC-Profile", IDENTICAL_PAYLOAD), ("WARC-Truncated", "length"))
+        profile = (
+            ("WARC-Profile", IDENTICAL_PAYLOAD),
+            ("WARC-Truncated", "length"),
+            ("WARC-Payload-Digest", original.payload_digest),
+        )
     return Record(
         type="revisit",
         record_id=capture.main_id,

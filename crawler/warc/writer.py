@@ -29,7 +29,16 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 from isal import igzip_lib
 
-from crawler.warc.records import CONFORMS_TO, Record, WarcError, header, new_record_id, warc_fields, warcinfo_record
+from crawler.warc.records import (
+    CONFORMS_TO,
+    Original,
+    Record,
+    WarcError,
+    header,
+    new_record_id,
+    warc_fields,
+    warcinfo_record,
+)
 from provenance.entry import Pointer
 
 OPEN_SUFFIX: Final = ".open"
@@ -134,6 +143,7 @@ class WarcWriter:
             "conformsTo": CONFORMS_TO,
             **info,
             "digest-encoding": f"in WARC headers {digest} as base32; in the decision log sha256 as hexadecimal",
+            "payload-digest": "in WARC headers of the message body as stored, in the log of the entity",
         }
         warc_fields(self._info)  # a field that cannot be written is an error of the start, not of the first page
         self._folder, self._prefix, self._clock, self._new_id = folder, prefix, clock, new_id
@@ -178,6 +188,12 @@ class WarcWriter:
             with self._io:
                 self._write_out()
         return pointers
+
+    def original(self, response: Record) -> Original:
+        """What a later revisit must know of a response that this writer wrote."""
+        if response.target_uri is None or response.payload_at is None:
+            raise WarcError(f"a {response.type} record without payload digest cannot be revisited; pass a response")
+        return Original(response.record_id, response.target_uri, response.date, self._payload_field(response))
 
     def sync(self) -> None:
         """Make durable what was written before the call. May run in a worker thread while `write` goes on.
@@ -276,18 +292,21 @@ class WarcWriter:
 
     def _encode(self, record: Record) -> tuple[bytes, str]:
         """The record's gzip member, and the payload's digest for the log ("" without payload)."""
-        digests = [("WARC-Block-Digest", record.block)]
-        if record.payload is not None and record.payload_field:
-            digests.append(("WARC-Payload-Digest", record.payload))
+        digests = [("WARC-Block-Digest", self._field_digest(record.block))]
+        if record.payload_at is not None:
+            digests.append(("WARC-Payload-Digest", self._payload_field(record)))
         head = header(
             record,
-            digests=tuple((name, self._field_digest(data)) for name, data in digests),
+            digests=tuple(digests),
             warcinfo_id=None if record.type == "warcinfo" else self._warcinfo_id,
         )
         member = igzip_lib.compress(head + record.block + _RECORD_END, self._level, flag=igzip_lib.COMP_GZIP)
         return member, "" if record.payload is None else log_digest(record.payload)
 
-    def _field_digest(self, data: bytes) -> str:
+    def _payload_field(self, record: Record) -> str:
+        return self._field_digest(memoryview(record.block)[record.payload_at :])
+
+    def _field_digest(self, data: bytes | memoryview) -> str:
         octets = hashlib.new(self._digest, data, usedforsecurity=False).digest()
         return f"{self._digest}:{base64.b32encode(octets).decode()}"
 

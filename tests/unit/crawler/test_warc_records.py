@@ -97,24 +97,25 @@ def test_metadata_has_no_payload() -> None:
 
 
 def test_identical_payload_revisit_refers_to_the_original_and_says_it_is_cut() -> None:
-    original = Original(ID.format(9), "http://other.example/", WHEN - timedelta(days=1))
+    original = Original(ID.format(9), "http://other.example/", WHEN - timedelta(days=1), "sha1:P")
     record = revisit_record(CAPTURE, HEAD, original, payload=b"hello")
     assert record.block == HEAD
     assert record.payload == b"hello"
-    assert record.extra[-5:] == (
+    assert record.extra[-6:] == (
         ("WARC-Refers-To", "<urn:uuid:00000000-0000-4000-8000-000000000009>"),
         ("WARC-Refers-To-Target-URI", "http://other.example/"),
         ("WARC-Refers-To-Date", "2026-11-21T08:00:00.123Z"),
         ("WARC-Profile", "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"),
         ("WARC-Truncated", "length"),
+        ("WARC-Payload-Digest", "sha1:P"),
     )
 
 
 def test_not_modified_revisit_has_its_own_profile_and_is_not_cut() -> None:
     head = b"HTTP/1.1 304 Not Modified\r\n\r\n"
-    record = revisit_record(CAPTURE, head, Original(ID.format(9), URL, WHEN))
+    record = revisit_record(CAPTURE, head, Original(ID.format(9), URL, WHEN, "sha1:P"))
     assert record.extra[-1] == ("WARC-Profile", "http://netpreserve.org/warc/1.1/revisit/server-not-modified")
-    assert "WARC-Truncated" not in dict(record.extra)
+    assert not {"WARC-Truncated", "WARC-Payload-Digest"} & set(dict(record.extra))
     assert record.payload is None
 
 
@@ -130,11 +131,11 @@ def test_partial_record_with_first_bytes_is_cut_by_length() -> None:
     assert record.extra[-1] == ("WARC-Truncated", "length")
 
 
-def test_chunked_response_keeps_its_framing_and_digests_the_entity_for_the_log_alone() -> None:
+def test_chunked_response_keeps_its_framing_and_knows_the_entity_for_the_log() -> None:
     record = response_record(CAPTURE, CHUNKED_HEAD, b"5\r\nhello\r\n0\r\n\r\n")
     assert record.block == CHUNKED_HEAD + b"5\r\nhello\r\n0\r\n\r\n"
     assert record.payload == b"hello"
-    assert not record.payload_field
+    assert record.payload_at == len(CHUNKED_HEAD)
 
 
 def test_transfer_encoding_named_in_a_value_is_no_transfer_encoding() -> None:
@@ -201,7 +202,7 @@ def test_url_that_could_end_its_line_is_refused(url: str) -> None:
     with pytest.raises(WarcError, match="canonical form"):
         text(record)
     with pytest.raises(WarcError, match="canonical form"):
-        revisit_record(CAPTURE, HEAD, Original(ID.format(9), url, WHEN))
+        revisit_record(CAPTURE, HEAD, Original(ID.format(9), url, WHEN, "sha1:P"))
 
 
 @pytest.mark.parametrize("value", ["a\r\nWARC-Type: x", "a\nb", "a\rb", "\x00", "\x7f", "\x85", "\u2029", "\ud800"])

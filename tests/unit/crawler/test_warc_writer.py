@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import base64
 import errno
 import gzip
+import hashlib
 import io
 import os
 import threading
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from crawler.warc import writer as writer_module
 from crawler.warc.records import (
     Capture,
+    Original,
     Record,
     WarcError,
     metadata_record,
@@ -77,22 +80,25 @@ def test_file_is_byte_for_byte_as_expected(tmp_path: Path) -> None:
     pointers = writer.write(capture(7)[:1])
     finish(writer)
     contents = [content for _, _, content in members(tmp_path / "warc" / NAME)]
-    assert contents == [
+    info = (
         b"WARC/1.1\r\n"
         b"WARC-Type: warcinfo\r\n"
         b"WARC-Record-ID: <urn:uuid:00000000-0000-4000-8000-000000000000>\r\n"
         b"WARC-Date: 2026-11-22T08:00:00.123Z\r\n"
         b"WARC-Filename: lab-20261122080000-00000-m1.lab.example.warc.gz\r\n"
-        b"WARC-Block-Digest: sha1:NIDPISTSTC77DN4WZTVABRL7O3WYX3DI\r\n"
+        b"WARC-Block-Digest: sha1:QN2KKDXN5YZPEMMD5WYKMI4QTHOC235T\r\n"
         b"Content-Type: application/warc-fields\r\n"
-        b"Content-Length: 267\r\n"
+        b"Content-Length: 356\r\n"
         b"\r\n"
         b"format: WARC File Format 1.1\r\n"
         b"conformsTo: https://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/\r\n"
         b"software: knockfirst/1.0\r\n"
         b"hostname: m1.lab.example\r\n"
         b"digest-encoding: in WARC headers sha1 as base32; in the decision log sha256 as hexadecimal\r\n"
-        b"\r\n\r\n",
+        b"payload-digest: in WARC headers of the message body as stored, in the log of the entity\r\n"
+        b"\r\n\r\n"
+    )
+    response = (
         b"WARC/1.1\r\n"
         b"WARC-Type: response\r\n"
         b"WARC-Record-ID: <urn:uuid:00000000-0000-4000-8000-000000001070>\r\n"
@@ -105,8 +111,9 @@ def test_file_is_byte_for_byte_as_expected(tmp_path: Path) -> None:
         b"Content-Length: 49\r\n"
         b"\r\n"
         b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\nhello"
-        b"\r\n\r\n",
-    ]
+        b"\r\n\r\n"
+    )
+    assert contents == [info, response]
     assert pointers == (
         Pointer(
             f=f"warc/{NAME}",
@@ -152,14 +159,24 @@ def test_pointers_find_the_member_of_their_record(
         assert (pointer.pd is None) == (record.payload is None)
 
 
-def test_chunked_response_has_its_payload_digest_in_the_pointer_alone(tmp_path: Path) -> None:
+def test_chunked_response_is_digested_as_stored_in_its_header_and_as_entity_in_its_pointer(tmp_path: Path) -> None:
     writer = open_writer(tmp_path / "warc")
     shared = Capture(target_uri="http://site.example/", date=WHEN, main_id=ids(1)())
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    [pointer] = writer.write([response_record(shared, head, b"5\r\nhello\r\n0\r\n\r\n")])
+    body = b"5\r\nhello\r\n0\r\n\r\n"
+    record = response_record(shared, head, body)
+    [pointer] = writer.write([record])
     finish(writer)
+    stored = "sha1:" + base64.b32encode(hashlib.sha1(body).digest()).decode()
     assert pointer.pd == log_digest(b"hello")
-    assert b"WARC-Payload-Digest" not in list(members(tmp_path / "warc" / NAME))[1][2]
+    assert f"WARC-Payload-Digest: {stored}\r\n".encode() in list(members(tmp_path / "warc" / NAME))[1][2]
+    assert writer.original(record) == Original(shared.main_id, shared.target_uri, WHEN, stored)
+
+
+def test_record_without_payload_digest_is_no_original(tmp_path: Path) -> None:
+    shared = Capture(target_uri="http://site.example/", date=WHEN, main_id=ids(1)())
+    with pytest.raises(WarcError, match="cannot be revisited"):
+        open_writer(tmp_path).original(partial_record(shared, HEAD, truncated="length"))
 
 
 def test_other_digest_stands_in_headers_and_is_named_in_warcinfo(tmp_path: Path) -> None:
