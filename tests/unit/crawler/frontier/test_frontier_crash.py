@@ -9,12 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import crawler
 from crawler.frontier import Found, Lease, open_frontier
 
-BACK_ENDS = {"sqlite": lambda folder: f"sqlite:///{folder}/frontier.db"}
 ROOT = Path(crawler.__file__).parents[1]
 
 PAGES = 400
@@ -78,9 +75,8 @@ def spawn(script: str, *args: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("back_end", sorted(BACK_ENDS))
-def test_killed_crawls_lose_no_page_and_end_none_twice(back_end, tmp_path):
-    url = BACK_ENDS[back_end](tmp_path)
+def test_killed_crawls_lose_no_page_and_end_none_twice(frontier_url, tmp_path):
+    url = frontier_url(tmp_path)
     rng = random.Random(9309)
     said: list[str] = []
     rounds = 0
