@@ -70,8 +70,10 @@ class _File:
         self.warcinfo_id = warcinfo_id
         self.size = 0
         self.pending_bytes = 0
+        self.listed = False  # whether its folder is known to hold it
         self._pending: list[bytes] = []
         self._raw = raw
+        self._unsynced = False
 
     def add(self, member: bytes) -> int:
         """Append a member; its offset."""
@@ -88,6 +90,7 @@ class _File:
 
     def write_out(self, members: list[bytes]) -> None:
         left = memoryview(b"".join(members))
+        self._unsynced = self._unsynced or bool(left)
         while left:
             written = self._raw.write(left)
             if not written:
@@ -95,7 +98,9 @@ class _File:
             left = left[written:]
 
     def sync(self) -> None:
-        os.fsync(self._raw.fileno())
+        if self._unsynced:
+            os.fsync(self._raw.fileno())
+            self._unsynced = False
 
     def close(self) -> None:
         self._raw.close()
@@ -206,8 +211,7 @@ class WarcWriter:
             with self._failing("sync"):
                 for file in (*full, *current):
                     file.sync()
-                if full or current:
-                    sync_folder(self._folder)  # the entries of files that are new since the last time
+                self._list([file for file in (*full, *current) if not file.listed])
                 for file in full:
                     file.close()
             with self._lock:
@@ -309,6 +313,15 @@ class WarcWriter:
     def _field_digest(self, data: bytes | memoryview) -> str:
         octets = hashlib.new(self._digest, data, usedforsecurity=False).digest()
         return f"{self._digest}:{base64.b32encode(octets).decode()}"
+
+    def _list(self, files: list[_File]) -> None:
+        """Make durable that the files exist, and that their folder does."""
+        if not files:
+            return
+        sync_folder(self._folder)
+        sync_folder(self._folder.parent)
+        for file in files:
+            file.listed = True
 
     def _pointer(self, file: _File, record: Record, member: bytes, payload_digest: str) -> Pointer:
         return Pointer(

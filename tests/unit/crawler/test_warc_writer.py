@@ -382,6 +382,18 @@ def test_disk_that_fails_at_any_byte_stops_the_writer_for_good(tmp_path: Path, c
         assert (folder / (NAME + ".open")).stat().st_size == room
 
 
+def test_file_that_takes_nothing_and_gives_no_error_stops_the_writer(tmp_path: Path) -> None:
+    class Stuck(io.FileIO):
+        def write(self, _: Any, /) -> int:
+            return 0
+
+    writer = open_writer(tmp_path / "warc", create=lambda path: Stuck(path, "x"))
+    writer.write(capture(0))
+    with pytest.raises(WarcError, match="wrote nothing"):
+        writer.sync()
+    writer.close()
+
+
 def test_disk_with_just_enough_room_is_enough(tmp_path: Path) -> None:
     whole = open_writer(tmp_path / "whole")
     whole.write(capture(0))
@@ -393,13 +405,13 @@ def test_disk_with_just_enough_room_is_enough(tmp_path: Path) -> None:
     assert (tmp_path / "warc" / NAME).read_bytes() == data
 
 
-@pytest.mark.parametrize("failing", [1, 2])
+@pytest.mark.parametrize("failing", [1, 2, 3])
 def test_failed_fsync_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
     writer = open_writer(tmp_path / "warc")
     writer.write(capture(0))
     calls = count(1)
 
-    def fsync(_: int) -> None:  # of the file, then of its folder
+    def fsync(_: int) -> None:  # of the file, of its folder, of the folder that holds it
         if next(calls) == failing:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -410,6 +422,21 @@ def test_failed_fsync_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.Mon
         writer.sync()
     writer.close()
     assert [path.suffix for path in (tmp_path / "warc").iterdir()] == [".open"]
+
+
+def test_sync_with_nothing_new_asks_nothing_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = open_writer(tmp_path / "warc")
+    writer.sync()
+    writer.write(capture(0))
+    writer.sync()
+    calls: list[int] = []
+    monkeypatch.setattr(os, "fsync", calls.append)
+    writer.sync()
+    assert calls == []
+    writer.write(capture(1))
+    writer.sync()
+    assert len(calls) == 1  # the file; its folder knows it already
+    writer.close()
 
 
 def test_file_that_cannot_be_created_stops_the_writer(tmp_path: Path) -> None:
