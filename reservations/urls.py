@@ -53,9 +53,7 @@ _USERINFO: Final = _table(_UNRESERVED + "!$&()*+,;=:%")
 _NO_IPV4: Final = "the host ends in a number, but is no IPv4 address"
 
 _DOT: Final = frozenset({".", "%2e"})
-_DOT_NO_IPV4: Final = "the host ends in a number, but is no IPv4 address"
-
-_DOT: Final = frozenset({"..", ".%2e", "%2e.", "%2e%2e"})
+_DOT_DOT: Final = frozenset({"..", ".%2e", "%2e.", "%2e%2e"})
 
 
 class UrlError(ValueError):
@@ -284,7 +282,7 @@ def _ipv4(labels: list[str]) -> str:
 def _ipv4_number(label: str) -> int:
     digits, base = (label[2:] or "0", 16) if label.startswith("0x") else (label, 8 if label.startswith("0") else 10)
     try:
-        return int(digits, base)
+        return int(digits.replace("_", "-"), base)  # int() would take "1_0"
     except ValueError:
         raise ValueError(_NO_IPV4) from None
 
