@@ -51,6 +51,11 @@ def from_line(line: bytes) -> Entry:
     return _DECODER.decode(line)
 
 
+def to_text(text: str) -> bytes:
+    """A text as it stands in a line, quotation marks included: what to search for."""
+    return _ascii(_ENCODER.encode(text))
+
+
 def _ascii(line: bytes) -> bytes:
     if line.isascii() and b"\x7f" not in line:
         return line

@@ -1,0 +1,201 @@
+"""The auditors' verbs: `knockfirst verify OUT` and `knockfirst explain OUT URL`. Run without Scrapy.
+
+Whatever they print came from strangers and goes through `terminal.plain`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from provenance.entry import EvidenceEntry, Pointer, timestamp
+from provenance.log import LogError
+from provenance.report import Level, Report
+from provenance.story import Attempt, Story, is_last_word, story
+from provenance.terminal import plain
+from provenance.verify import LEVELS, VerifyError
+from provenance.verify import verify as verify_folder
+from reservations.urls import UrlError, canonical_url
+
+CLEAN: Final = 0
+DIFFERENCES: Final = 1
+UNREADABLE: Final = 2
+
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a crawl: the one that holds log/.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
+Key = Annotated[
+    str,
+    typer.Option("--key", metavar="VKEY", help="The log's verifier line, from a source other than the folder itself."),
+]
+
+_SEALS: Final = {
+    "finished": "sealed: the crawl had nothing left to do",
+    "stopped": "sealed: the crawl was stopped with work left",
+    "crashed": "sealed after a crash",
+    "running": "a process is writing it now",
+    "missing": "NOT SEALED: the crawl broke off, or the end was cut away",
+}
+
+
+def verify(out: Out, *, as_json: Json = False, key: Key = "") -> None:
+    """Check that the log is unaltered (L1), and that log and WARC files link one to one (L2).
+
+    Example: knockfirst verify out/demo
+
+    Exit codes: 0 nothing differs, 1 something does, 2 there is nothing that could be checked.
+    """
+    try:
+        with _progress() as tell:
+            report = verify_folder(out, LEVELS, key=key or None, progress=tell)
+    except VerifyError as error:
+        _give_up(error)
+    if as_json:
+        _print_json(msgspec.to_builtins(report) | {"clean": report.clean})
+    else:
+        for line in _report_lines(report):
+            typer.echo(plain(line))
+    raise typer.Exit(CLEAN if report.clean else DIFFERENCES)
+
+
+def explain(
+    out: Out, url: Annotated[str, typer.Argument(metavar="URL", help="The URL asked about.")], *, as_json: Json = False
+) -> None:
+    """Say what was decided about a URL and why, with the rule's own line and where the evidence lies.
+
+    Example: knockfirst explain out/demo https://example.org/page
+
+    Exit codes: 0 the log has the URL, 1 it has not, 2 the log cannot be read.
+    """
+    try:
+        told = _story(out / "log", url)
+    except (OSError, LogError, ValueError) as error:
+        _give_up(error)
+    if as_json:
+        _print_json(msgspec.to_builtins(told))
+    else:
+        for line in _story_lines(told):
+            typer.echo(plain(line))
+    raise typer.Exit(CLEAN if told.attempts else DIFFERENCES)
+
+
+def _give_up(error: Exception) -> NoReturn:
+    typer.echo(plain(str(error)), err=True)
+    raise typer.Exit(UNREADABLE) from None
+
+
+def _print_json(value: object) -> None:
+    """JSON with escapes for everything that is not ASCII: safe on a terminal, too."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def _story(folder: Path, url: str) -> Story:
+    """The story of the URL as given or, when the log has none, of its canonical form."""
+    told = story(folder, url)
+    if told.attempts:
+        return told
+    try:
+        return story(folder, canonical_url(url))
+    except UrlError:
+        return told
+
+
+# -- verify ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
+    """A bar per step on a terminal's error stream; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        tasks = {}
+
+        def tell(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bar.add_task(f"reading {step}", total=total)
+            bar.update(tasks[step], completed=done)
+
+        yield tell
+
+
+def _report_lines(report: Report) -> Iterator[str]:
+    for sentence in report.weaker:
+        yield f"RULES WEAKER THAN THE SHIPPED FLOOR WERE IN FORCE: {sentence}"
+    if report.no_blocklist:
+        yield f"No blocklist was in force: {report.no_blocklist}"
+    yield f"Log {report.origin}: {report.size} entries, {report.signed_size} of them signed; {_SEALS[report.seal]}."
+    yield f"Root {report.root}"
+    yield f"Key  {report.key}{'' if report.key_given else '  (as the folder says; compare it with another source)'}"
+    for level in report.levels:
+        yield ""
+        yield from _level_lines(level)
+
+
+def _level_lines(level: Level) -> Iterator[str]:
+    verdict = "nothing differs" if level.ok else f"{level.total} DIFFERENCES"
+    yield f"{level.name}, {level.title}: {verdict}"
+    yield "  looked at: " + ", ".join(f"{number} {name}" for name, number in level.counts.items())
+    for note in level.notes:
+        yield f"  note: {note}"
+    for found in level.differences:
+        yield f"  {found.file}{', ' if found.where else ''}{found.where}: {found.what}"
+        yield f"      {found.remedy}"
+    if level.total > len(level.differences):
+        yield f"  ... and {level.total - len(level.differences)} more"
+    if level.ok:
+        yield f"  This proves: {level.proves}"
+    yield f"  This does not prove: {level.proves_not}"
+
+
+# -- explain -----------------------------------------------------------------------------------------------------------
+
+
+def _story_lines(told: Story) -> Iterator[str]:
+    if not told.attempts:
+        yield f"{told.url}: the log has no entry on it. It was not asked for, or is written otherwise there."
+        return
+    yield told.url
+    for attempt in told.attempts:
+        yield ""
+        yield from _attempt_lines(attempt)
+    for change in told.changes:
+        yield ""
+        yield f"Changed later, {change.ts}, entry {change.seq}: {change.verdict}, {change.reason}: {change.why}"
+
+
+def _attempt_lines(attempt: Attempt) -> Iterator[str]:
+    entry = attempt.entry
+    if is_last_word(attempt):
+        standing = "The last word"
+    elif attempt.superseded is not None:
+        standing = f"Replaced by entry {attempt.superseded}"
+    else:
+        standing = "An attempt that was not the last"
+    yield f"{standing}: {entry.verdict}, {entry.reason} (try {entry.attempt}, {entry.ts})"
+    for sentence in attempt.sentences:
+        yield f"  {sentence}"
+    for evidence in attempt.evidence:
+        yield f"  evidence: {_evidence(evidence)}"
+        for pointer in evidence.warc:
+            yield f"    {_pointer(pointer)}"
+    for pointer in entry.warc:
+        yield f"  record: {_pointer(pointer)}"
+    yield f"  entry {entry.seq}: log/{attempt.file}, line {attempt.line}; rules of entry {entry.config}"
+
+
+def _evidence(entry: EvidenceEntry) -> str:
+    return f"{entry.url}: {entry.outcome}, fetched {timestamp(entry.fetched)} (entry {entry.seq})"
+
+
+def _pointer(pointer: Pointer) -> str:
+    return f"{pointer.type} in {pointer.f} at {pointer.o}, {pointer.l} bytes, <{pointer.id}>"
