@@ -46,7 +46,7 @@ _FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z|~]+")
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 _TRANSFER_ENCODING: Final = re.compile(rb"^transfer-encoding[ \t]*:", re.IGNORECASE | re.MULTILINE)
-_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,20})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _CRLF: Final = re.compile(rb"\r?\n")
 
 _SHOWN: Final = 120
@@ -342,7 +342,7 @@ def unchunked(body: bytes) -> bytes | None:
 
 def _require_whole(head: bytes) -> None:
     # A head without its blank line would make the first line of the body a header.
-    if not head.endswith((b"\r\n\r\n", b"\n\n")):
+    if not head.endswith((b"\n\r\n", b"\n\n")):  # with bare line feeds, too: servers send them
         raise WarcError(f"an HTTP head ends with {head[-20:]!r}; hand it over with its blank line")
 
 

@@ -3,10 +3,13 @@
 A file is called `<name>.open` from its first byte until the decision log covers everything in it; then it gets its
 own name, for good. So whatever a crash leaves uncovered lies in `.open` files and nowhere else (`recover`).
 
-    write(capture) ... write(capture)   the caller appends each capture's log entry before it writes the next one
-    sync()                              captures are durable: the log may be synced
-    settle()                            the log is synced: full files get their names
-    close()                             the log is synced and nothing follows: the last file gets its name, too
+    write(capture) ... write(capture)   each capture's entry joins the caller's next group before the next capture
+    sync()                              captures are durable: the group's entries may be written and synced
+    settle()                            the group's entries are durable: full files get their names
+    close()                             all entries are durable and nothing follows: all files get their names
+
+While a group is written, the next one gathers, and its captures may fill a file. So a file is named only by the
+`settle` of the group after the one that found it full: by then everything in it belongs to a group that is durable.
 
 `write` touches the disk only to create a file and when much is pending; `sync` and `settle` belong in a worker
 thread. After the first error of the disk the writer refuses everything: what is not written must not be fetched.
@@ -160,7 +163,8 @@ class WarcWriter:
         self._io = threading.Lock()  # taken before `_lock`: bytes reach files in the order they were added
         self._file: _File | None = None
         self._full: list[_File] = []
-        self._synced: list[_File] = []
+        self._found_full: list[_File] = []  # by the last sync
+        self._covered: list[_File] = []  # found full by an earlier sync
         self._warcinfo_id = new_id()
         self._failure: WarcError | None = None
         self._closed = False
@@ -208,6 +212,8 @@ class WarcWriter:
         """
         with self._io:
             full, current = self._write_out()
+            self._covered += self._found_full
+            self._found_full = []
             with self._failing("sync"):
                 for file in (*full, *current):
                     file.sync()
@@ -216,26 +222,21 @@ class WarcWriter:
                     file.close()
             with self._lock:
                 self._full = [file for file in self._full if file not in full]
-            self._synced += full
+            self._found_full = full
 
     def settle(self) -> None:
-        """Give full files their names. Call it when the log entries of everything that was synced are durable.
+        """Name the files that were full by the sync before the last. Call it when the last group's entries are durable.
 
         Raises:
             WarcError: the disk failed, now or before.
         """
         with self._io:
             self._require_working()
-            if not self._synced:
-                return
-            with self._failing("rename"):
-                for file in self._synced:
-                    file.path.rename(self._folder / file.name)
-                sync_folder(self._folder)
-            self._synced = []
+            self._name(self._covered)
+            self._covered = []
 
     def close(self) -> None:
-        """Finish the last file. Call it when the log entries of everything that was written are durable.
+        """Finish all files. Call it when the log entries of everything that was written are durable.
 
         After a failure it only lets go of the files, as they are: `recover` finishes them.
 
@@ -251,13 +252,22 @@ class WarcWriter:
         try:
             if self._failure is None:
                 self.sync()
-                self.settle()
+                with self._io:
+                    self._name([*self._covered, *self._found_full])
         finally:
             with self._lock:
                 self._closed = True
                 left = [*self._full, *([self._file] if self._file else [])]
             for file in left:
                 file.close()
+
+    def _name(self, files: Sequence[_File]) -> None:
+        if not files:
+            return
+        with self._failing("rename"):
+            for file in files:
+                file.path.rename(self._folder / file.name)
+            sync_folder(self._folder)
 
     def _require_working(self) -> None:
         if self._failure is not None:

@@ -176,6 +176,11 @@ def test_noise_as_chunks_never_raises(body: bytes) -> None:
     unchunked(body)
 
 
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\nA: b\n\n", b"HTTP/1.1 200 OK\nA: b\n\r\n"])
+def test_head_with_bare_line_feeds_is_taken_as_it_came(head: bytes) -> None:
+    assert response_record(CAPTURE, head, b"x").block == head + b"x"
+
+
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nA: b"])
 def test_head_without_blank_line_is_refused(head: bytes) -> None:
     with pytest.raises(WarcError, match="blank line"):

@@ -210,28 +210,57 @@ def test_file_without_captures_does_not_come_to_be(tmp_path: Path) -> None:
     assert not (tmp_path / "warc").exists()
 
 
-def test_file_is_open_until_the_caller_says_that_the_log_covers_it(tmp_path: Path) -> None:
+def suffixes(folder: Path) -> list[str]:
+    return [path.suffix for path in sorted(folder.iterdir())]
+
+
+def test_file_is_named_by_the_settle_of_the_group_after_the_one_that_found_it_full(tmp_path: Path) -> None:
+    folder = tmp_path / "warc"
+    writer = open_writer(folder, max_bytes=1)
+    writer.write(capture(0))
+    writer.write(capture(1))  # the first file is full
+    writer.sync()
+    writer.settle()
+    assert suffixes(folder) == [".open", ".open"]
+    writer.sync()
+    assert suffixes(folder) == [".open", ".open"]
+    writer.settle()
+    assert suffixes(folder) == [".gz", ".open"]
+    writer.close()
+    assert suffixes(folder) == [".gz", ".gz"]
+
+
+def test_no_file_is_named_before_the_log_covers_it_when_groups_gather_during_commits(tmp_path: Path) -> None:
+    # A capture written between the taking of a group and its sync fills a file; its entry is in the next group.
+    folder = tmp_path / "warc"
+    writer = open_writer(folder, max_bytes=1)
+    durable: set[str] = set()
+    gathering: list[str] = []
+
+    def write(number: int) -> None:
+        [pointer, *_] = writer.write(capture(number))
+        gathering.append(pointer.f)
+
+    write(0)
+    for number in range(1, 20, 2):
+        group, gathering = gathering, []
+        write(number)
+        write(number + 1)
+        writer.sync()
+        durable.update(group)
+        writer.settle()
+        assert {f"warc/{path.name}" for path in folder.glob("*.gz")} <= durable
+    assert len(list(folder.glob("*.gz"))) > 10
+    writer.close()
+
+
+def test_close_names_files_that_no_settle_has_named(tmp_path: Path) -> None:
     writer = open_writer(tmp_path / "warc", max_bytes=1)
-    names = []
-    for number in range(2):
+    for number in range(3):
         writer.write(capture(number))
         writer.sync()
-        names.append(sorted(path.suffix for path in (tmp_path / "warc").iterdir()))
-    assert names == [[".open"], [".open", ".open"]]
-    writer.settle()
-    assert sorted(path.suffix for path in (tmp_path / "warc").iterdir()) == [".gz", ".open"]
-    finish(writer)
-    assert sorted(path.suffix for path in (tmp_path / "warc").iterdir()) == [".gz", ".gz"]
-
-
-def test_full_file_that_was_not_synced_does_not_settle(tmp_path: Path) -> None:
-    writer = open_writer(tmp_path / "warc", max_bytes=1)
-    writer.write(capture(0))
-    writer.sync()
-    writer.write(capture(1))  # the first file is full now, and sync has not seen it full
-    writer.settle()
-    assert {path.suffix for path in (tmp_path / "warc").iterdir()} == {".open"}
-    finish(writer)
+    writer.close()
+    assert suffixes(tmp_path / "warc") == [".gz", ".gz", ".gz"]
 
 
 def test_name_that_is_taken_is_left_alone(tmp_path: Path) -> None:
