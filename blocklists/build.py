@@ -18,7 +18,7 @@ import msgspec
 
 from blocklists.decisions import Book
 from blocklists.lint import PublicSuffix, lint
-from blocklists.match import Blocklist, digest_of, read_manifest
+from blocklists.match import FORMAT, Blocklist, digest_of, read_manifest
 from blocklists.model import (
     ENFORCED,
     BlocklistError,
@@ -33,7 +33,6 @@ from blocklists.model import (
 from blocklists.signing import verify_manifest
 from reservations.model import canonical
 
-FORMAT: Final = 1
 MAX_AGE_DAYS: Final = 30
 #: A list that loses more names than this since the last one was probably compiled from half of its files.
 MAX_LOSS_PERCENT: Final = 10
@@ -168,7 +167,7 @@ def read_lines(jsonl: bytes) -> list[Line]:
     """
     try:
         return [_LINE.decode(line) for line in jsonl.splitlines()]
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise BlocklistError(f"A line cannot be read: {fault}.", "blocklist.jsonl", "Compile it again.") from fault
 
 

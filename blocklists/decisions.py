@@ -185,8 +185,9 @@ class _Reader:
             values = tomllib.loads(text)
         except (ValueError, RecursionError) as fault:
             found = _AT_LINE.search(str(fault))
+            line = int(found[1]) if found else len(text.splitlines())
             what = f"This is not TOML: {shown(str(fault))}."
-            self.fault(name, int(found[1]) if found else 0, "", what, "See docs/blocklist-format.md for an example.")
+            self.fault(name, line, "", what, "See docs/blocklist-format.md for an example.")
             return None
         places = _places(name, text)
         head = places.get(("", 0), Place(name, 1, {}))

@@ -23,7 +23,7 @@ _PASTED: Final = tuple(
         (r".*@", "has a user name before the host", "Write the name after the @ alone."),
         (r".*\*", "has a wildcard", 'Write the name without *; match = "domain" covers everything below it.'),
         (
-            r"(?:[0-9]+\.){3}[0-9]+(?:[:/].*)?$|.*[\[\]]|.*:.*:",
+            r"(?:.*\.)?(?:[0-9]+|0[xX][0-9a-fA-F]*)(?:[:/].*)?$|.*[\[\]]|.*:.*:",
             "is an address",
             "Only names can be listed: sites share addresses.",
         ),

@@ -44,6 +44,9 @@ _PLAIN: Final = re.compile(
 #: Folders of a path that an entry can name; what lies deeper belongs to them.
 MAX_FOLDERS: Final = 8
 
+#: Version of the form of both files of a build.
+FORMAT: Final = 1
+
 #: What stands around the path of a canonical URL.
 _PATH: Final = re.compile(r"^[a-z]+://[^/?#]*|[?#].*", re.DOTALL)
 
@@ -125,7 +128,7 @@ def locate(url_or_host: str) -> tuple[str, str]:
     if found is not None:
         return found[1], found[2]
     url = canonical_url(url_or_host if "://" in url_or_host else f"https://{url_or_host}")
-    return origin_of(url).host.removesuffix("."), _PATH.sub("", url)
+    return origin_of(url).host, _PATH.sub("", url)
 
 
 def read_manifest(manifest: bytes) -> Manifest:
@@ -135,9 +138,16 @@ def read_manifest(manifest: bytes) -> Manifest:
         BlocklistError: it is not one.
     """
     try:
-        return _MANIFEST.decode(manifest)
-    except msgspec.DecodeError as fault:
+        read = _MANIFEST.decode(manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise BlocklistError(f"This is not a manifest: {fault}.", "manifest.json", "Compile the list again.") from fault
+    if read.format != FORMAT:
+        raise BlocklistError(
+            f"The build is of format {read.format}; this program reads format {FORMAT}.",
+            "manifest.json",
+            "Compile the list with the same release of the program.",
+        )
+    return read
 
 
 def has_eu_source(manifest: Manifest) -> bool:
@@ -163,6 +173,7 @@ class Blocklist:
         self._rows = _grouped((Key(row.host, row.match, row.path), row) for row in rows if row.status in ENFORCED)
         self._exempt = _grouped((Key(one.host, one.match, one.path), one) for one in exempt)
         self._names = {key.host for key in self._rows}
+        self._with_folders = {key.host for key in (*self._rows, *self._exempt) if key.match is Match.PATH}
         strangers = {row.decision for rows in self._rows.values() for row in rows} - self._decisions.keys()
         if strangers:
             raise BlocklistError(
@@ -187,7 +198,7 @@ class Blocklist:
             )
         try:
             lines = [_LINE.decode(line) for line in jsonl.splitlines()]
-        except msgspec.DecodeError as fault:
+        except (msgspec.DecodeError, UnicodeDecodeError) as fault:
             raise BlocklistError(f"A line cannot be read: {fault}.", "blocklist.jsonl", "Compile it again.") from fault
         return cls(
             stated,
@@ -229,7 +240,7 @@ class Blocklist:
             name = name.partition(".")[2]
             if not name:
                 return None
-        return self._narrowest(host, path, on)
+        return self._narrowest(host, path if host in self._with_folders else "", on)
 
     def _narrowest(self, host: str, path: str, on: dt.date) -> Hit | None:
         exempt: set[str] = set()
