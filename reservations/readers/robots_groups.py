@@ -90,6 +90,7 @@ class Reading:
     Attributes:
         lenient: whether the leniencies apply.
         groups: in the order of the file.
+        directives: lower-case keys of all lines.
         named: places in `groups` by the lower-case name of a crawler, or "*".
         outside: lines of other directives before any group.
         sitemaps: values of sitemap lines, wherever they stand.
@@ -97,11 +98,23 @@ class Reading:
         issues: words for what was odd, in the order seen.
     """
 
-    __slots__ = ("_group", "_matchers", "groups", "issues", "lenient", "named", "odd", "outside", "sitemaps")
+    __slots__ = (
+        "_group",
+        "_matchers",
+        "directives",
+        "groups",
+        "issues",
+        "lenient",
+        "named",
+        "odd",
+        "outside",
+        "sitemaps",
+    )
 
     def __init__(self, *, lenient: bool) -> None:
         self.lenient = lenient
         self.groups: list[OpenGroup] = []
+        self.directives: frozenset[bytes] = frozenset()
         self.named: dict[bytes, list[int]] = {}
         self.outside: list[tuple[int, bytes, bytes]] = []
         self.sitemaps: list[bytes] = []
@@ -126,6 +139,7 @@ class Reading:
                 self._take_odd(key, value, number, text)
             else:
                 self._take(key, value, number, text, ())
+        self.directives = frozenset(keys.values())
 
     def _take(self, key: bytes, value: bytes, number: int, text: bytes, issues: tuple[str, ...]) -> None:
         """Put a line where it belongs. What is neither rule nor user-agent line leaves the groups as they are."""

@@ -29,6 +29,9 @@ _NAIVE_FIND: Final = 100
 _FIND_OVERHEAD: Final = 512
 """What a call of `bytes.find` costs besides, in octet comparisons."""
 
+_KEPT_PATTERN: Final = 256
+"""Longer patterns are not kept in memory for the next time."""
+
 _UNRESERVED: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 _RESERVED: Final = b":/?#[]@!$&'()*+,;="
 _PLAIN: Final = _UNRESERVED + _RESERVED
@@ -139,7 +142,7 @@ def _with_values(octets: bytes) -> bytes:
     return octets if decoded == query else path + mark + decoded
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def subject_of(url: str) -> Subject:
     """What patterns are compared with for an absolute URL: path and query, the fragment dropped, never empty.
 
@@ -330,9 +333,11 @@ def _rank_of(form: _Normal, rule: Rule) -> int:
     return form.octets * 2 + rule.allow
 
 
-@lru_cache(maxsize=2048)
 def _single(pattern: bytes) -> tuple[Matcher, int]:
     return Matcher((Rule(allow=False, number=0, pattern=pattern, text=b""),)), _Normal.of(pattern).octets
+
+
+_kept_single = lru_cache(maxsize=2048)(_single)
 
 
 def path_matches(pattern: bytes, subject: Subject, meter: Meter | None = None) -> int | None:
@@ -346,5 +351,5 @@ def path_matches(pattern: bytes, subject: Subject, meter: Meter | None = None) -
     >>> path_matches(b"/img/*.png$", subject_of("https://site.example/img/a/b.png"))
     11
     """
-    matcher, octets = _single(pattern)
+    matcher, octets = (_kept_single if len(pattern) <= _KEPT_PATTERN else _single)(pattern)
     return None if matcher.decide(subject, meter or Meter()) is None else octets

@@ -175,6 +175,14 @@ class RobotsTxt:
         """Whether some group names the crawler, by the letter: a misspelt group must not count as our own."""
         return any(token.lower().encode() in self._letter.named for token in _tokens(token))
 
+    def mentions(self, token: str) -> bool:
+        """Whether some group names the crawler in either reading."""
+        return any(reading.groups_naming(token) for reading in self._readings)
+
+    def has(self, directive: str) -> bool:
+        """Whether there is any line of this directive."""
+        return any(directive.lower().encode() in reading.directives for reading in self._readings)
+
     def ask(self, token: str | tuple[str, ...], url: str) -> Answered:
         r"""Whether the crawler may ask for `url`, and which line says so. /robots.txt itself is always open.
 
