@@ -1,0 +1,1 @@
+"""Spiders people can use as they are."""

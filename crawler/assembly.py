@@ -1,0 +1,176 @@
+"""Refuses to start when the settings in effect lead around the door.
+
+A spider's `custom_settings` outrank an add-on's, and Scrapy merely leaves out a component that raises NotConfigured.
+So nothing is assumed: the values in effect are read when the settings are complete (`settings_faults`), and the
+components that were built are looked at once more before the first request (`component_faults`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+from scrapy.crawler import Crawler
+from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
+from scrapy.downloadermiddlewares.httpauth import HttpAuthMiddleware
+from scrapy.downloadermiddlewares.httpcache import HttpCacheMiddleware
+from scrapy.downloadermiddlewares.httpproxy import HttpProxyMiddleware
+from scrapy.downloadermiddlewares.redirect import BaseRedirectMiddleware
+from scrapy.downloadermiddlewares.retry import RetryMiddleware
+from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
+from scrapy.settings import BaseSettings
+from scrapy.utils.misc import load_object
+
+from crawler.options import Fault
+
+DOOR: Final = "crawler.handler.DoorHandler"
+SCHEDULER: Final = "crawler.frontier.scheduler.LeaseScheduler"
+FEEDER: Final = "crawler.frontier.feeder.Feeder"
+PROGRESS: Final = "crawler.progress.Progress"
+
+_STOCK: Final = "scrapy.downloadermiddlewares."
+#: Stock middlewares that would ask again, elsewhere, under another guise, or from a cache. Left out of every crawl.
+DISPLACED: Final = {
+    _STOCK + "robotstxt.RobotsTxtMiddleware": "lets pages through while robots.txt is on its way; the door reads it",
+    _STOCK + "retry.RetryMiddleware": "asks again past the host's clock; tries are entries of the frontier",
+    _STOCK + "redirect.RedirectMiddleware": "follows past blocklist and robots.txt; each hop is a URL of its own",
+    _STOCK + "redirect.MetaRefreshMiddleware": "follows past blocklist and robots.txt; each hop is a URL of its own",
+    _STOCK + "cookies.CookiesMiddleware": "keeps cookies, which can open what is closed to a first visit",
+    _STOCK + "httpcache.HttpCacheMiddleware": "answers from a cache, with no decision for today",
+    _STOCK + "httpproxy.HttpProxyMiddleware": "sends requests by way of an address that is not ours",
+    _STOCK + "httpauth.HttpAuthMiddleware": "sends credentials; a site that wants them is closed to us",
+    _STOCK + "httpcompression.HttpCompressionMiddleware": "decodes a second time; the door hands on decoded bodies",
+    _STOCK + "ajaxcrawl.AjaxCrawlMiddleware": "asks for another URL than the one decided on",
+    _STOCK + "useragent.UserAgentMiddleware": "sets a User-Agent; there is one identity",
+}
+_NEVER_BUILT: Final = (
+    RobotsTxtMiddleware,
+    RetryMiddleware,
+    BaseRedirectMiddleware,
+    CookiesMiddleware,
+    HttpCacheMiddleware,
+    HttpProxyMiddleware,
+    HttpAuthMiddleware,
+)
+
+
+class Fixed(msgspec.Struct, frozen=True, kw_only=True):
+    """A setting that has one value in every crawl of ours, and why."""
+
+    name: str
+    value: Any
+    why: str
+
+
+#: Set by the add-on; a project or spider that sets another value is not started.
+FIXED: Final[tuple[Fixed, ...]] = (
+    Fixed(name="SCHEDULER", value=SCHEDULER, why="requests are durable intents of the frontier before they are sent"),
+    Fixed(name="DOWNLOADER", value="scrapy.core.downloader.Downloader", why="every request must reach the door"),
+    Fixed(name="RETRY_ENABLED", value=False, why=DISPLACED[_STOCK + "retry.RetryMiddleware"]),
+    Fixed(name="REDIRECT_ENABLED", value=False, why=DISPLACED[_STOCK + "redirect.RedirectMiddleware"]),
+    Fixed(name="METAREFRESH_ENABLED", value=False, why=DISPLACED[_STOCK + "redirect.MetaRefreshMiddleware"]),
+    Fixed(name="COOKIES_ENABLED", value=False, why=DISPLACED[_STOCK + "cookies.CookiesMiddleware"]),
+    Fixed(name="HTTPCACHE_ENABLED", value=False, why=DISPLACED[_STOCK + "httpcache.HttpCacheMiddleware"]),
+    Fixed(name="HTTPPROXY_ENABLED", value=False, why=DISPLACED[_STOCK + "httpproxy.HttpProxyMiddleware"]),
+    Fixed(name="COMPRESSION_ENABLED", value=False, why=DISPLACED[_STOCK + "httpcompression.HttpCompressionMiddleware"]),
+    Fixed(name="AUTOTHROTTLE_ENABLED", value=False, why="the pace of a host is kept in the frontier, over restarts"),
+    Fixed(name="JOBDIR", value=None, why="a kill loses requests from it; the frontier in the output folder keeps them"),
+)
+
+#: Values that suit the door better than Scrapy's defaults; a project may choose others.
+SUGGESTED: Final[dict[str, Any]] = {
+    "CONCURRENT_REQUESTS": 64,
+    "CONCURRENT_ITEMS": 1,
+    "DOWNLOAD_DELAY": 1.0,
+    "DOWNLOAD_DELAY_JITTER": 0.0,
+    "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 50_000_000,
+    "TELNETCONSOLE_ENABLED": False,
+    "REFERER_ENABLED": False,
+}
+
+
+def install(settings: BaseSettings) -> None:
+    """Puts door, frontier and progress line into `settings` at the add-on's priority."""
+    schemes = settings.getwithbase("DOWNLOAD_HANDLERS")
+    settings.set("DOWNLOAD_HANDLERS_BASE", dict.fromkeys(schemes) | {"http": DOOR, "https": DOOR}, "addon")
+    for fixed in FIXED:
+        settings.set(fixed.name, fixed.value, "addon")
+    for name, value in SUGGESTED.items():
+        settings.set(name, value, "addon")
+    for path in DISPLACED:
+        settings.set_in_component_priority_dict("DOWNLOADER_MIDDLEWARES", load_object(path), None)
+    settings.setdefault_in_component_priority_dict("SPIDER_MIDDLEWARES", load_object(FEEDER), 10)
+    settings.setdefault_in_component_priority_dict("EXTENSIONS", load_object(PROGRESS), 10)
+
+
+def _handler_faults(settings: BaseSettings) -> Iterable[Fault]:
+    for scheme, handler in settings.getwithbase("DOWNLOAD_HANDLERS").items():
+        wanted = DOOR if scheme in ("http", "https") else None
+        if handler is not None and handler != wanted and load_object(handler) is not (wanted and load_object(wanted)):
+            what = f"{scheme!r} is handled by {handler!r}, a second way in beside the door"
+            yield Fault("DOWNLOAD_HANDLERS", what, f"remove the entry for {scheme!r}")
+        elif handler is None and wanted:
+            yield Fault("DOWNLOAD_HANDLERS", f"{scheme!r} is switched off", f"remove the entry for {scheme!r}")
+
+
+def _fixed_faults(settings: BaseSettings) -> Iterable[Fault]:
+    for fixed in FIXED:
+        value = settings.get(fixed.name)
+        same = (
+            settings.getbool(fixed.name) is False if fixed.value is False else value in (fixed.value, fixed.value or "")
+        )
+        if not same:
+            shown = value if isinstance(value, str | bool | int) else repr(value)
+            yield Fault(
+                fixed.name, f"is set to {shown}, but {fixed.why}", "remove it from your settings or custom_settings"
+            )
+    if settings.getpriority("USER_AGENT"):
+        what = "is set, but a crawler that must be recognised sends one name only"
+        yield Fault("USER_AGENT", what, "remove it; KNOCKFIRST_TOKEN, _OPERATOR and _CONTACT make the agent")
+
+
+def _component_setting_faults(settings: BaseSettings) -> Iterable[Fault]:
+    chosen = settings.getwithbase("DOWNLOADER_MIDDLEWARES")
+    for path, order in chosen.items():
+        why = DISPLACED.get(path if isinstance(path, str) else f"{path.__module__}.{path.__qualname__}")
+        if why and order is not None:
+            yield Fault("DOWNLOADER_MIDDLEWARES", f"{path} is switched on, but it {why}", "remove the entry")
+    feeder = load_object(FEEDER)
+    if not any(
+        order is not None and load_object(path) is feeder for path, order in settings["SPIDER_MIDDLEWARES"].items()
+    ):
+        yield Fault(
+            "SPIDER_MIDDLEWARES",
+            f"{FEEDER} is switched off; no request would come from the frontier",
+            "remove the entry",
+        )
+
+
+_CHECKS: Final[tuple[Callable[[BaseSettings], Iterable[Fault]], ...]] = (
+    _handler_faults,
+    _fixed_faults,
+    _component_setting_faults,
+)
+
+
+def settings_faults(settings: BaseSettings) -> list[Fault]:
+    """Every setting in effect that leads around the door. Call when settings are complete (add-on time)."""
+    return [fault for check in _CHECKS for fault in check(settings)]
+
+
+def component_faults(crawler: Crawler) -> list[Fault]:
+    """Every component that was built although it must not be, or is not ours although it must be."""
+    faults = []
+    door = load_object(DOOR)
+    downloader = crawler.engine.downloader
+    for scheme in ("http", "https"):
+        built = downloader.handlers._handlers.get(scheme)  # noqa: SLF001  (the only place that knows what was built)
+        if type(built) is not door:
+            faults.append(Fault("DOWNLOAD_HANDLERS", f"{scheme!r} is served by {built!r}", "remove what replaces it"))
+    faults.extend(
+        Fault("DOWNLOADER_MIDDLEWARES", f"{type(built).__qualname__} was built into the chain", "remove it")
+        for built in downloader.middleware.middlewares
+        if isinstance(built, _NEVER_BUILT)
+    )
+    return faults

@@ -1,0 +1,455 @@
+"""What one crawl has open (rules, frontier, client, log, files), from the first check to the last signature."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import hashlib
+import os
+import socket
+import time
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+import msgspec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from scrapy.crawler import Crawler
+
+from blocklists.model import BlocklistError
+from crawler import recovery
+from crawler.door import Door
+from crawler.download.addresses import AddressGuard, parse_resolve
+from crawler.download.client import Client
+from crawler.download.limits import Limits
+from crawler.download.tls import client_context
+from crawler.frontier import Outcome, open_frontier
+from crawler.frontier.errand import MOST_HOPS, found
+from crawler.options import Fault, Options
+from crawler.origins import Origins
+from crawler.politeness import Pace
+from crawler.recorder import Recorder
+from crawler.visit import Passage, Visit
+from crawler.warc.records import crawl_info
+from crawler.warc.writer import WarcWriter
+from provenance import entry as leaves
+from provenance import keys
+from provenance.builds import load_build
+from provenance.log import LogWriter
+from provenance.rules import Rules
+from reservations._version import __version__
+from reservations.datafile import DefinitionError
+from reservations.model import Hop, Verdict
+from reservations.policy import Limits as PolicyLimits
+
+SOFTWARE: Final = f"knockfirst/{__version__}"
+CRAWL_FILE: Final = "crawl.json"
+
+
+class CrawlFile(msgspec.Struct, frozen=True, kw_only=True):
+    """`crawl.json`: which crawl an output folder belongs to. The same command continues it, another one is refused."""
+
+    run: str
+    spider: str
+    arguments: dict[str, str]
+    token: str
+    created: str
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def _utc() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+class Crawl:
+    """One crawl's open things. Made by the add-on (`prepare`), opened and closed by the scheduler."""
+
+    _of: ClassVar[WeakKeyDictionary[Crawler, Crawl]] = WeakKeyDictionary()
+
+    def __init__(self, crawler: Crawler, options: Options) -> None:
+        self.crawler, self.options = crawler, options
+        self.identity = options.identity
+        self.settings = crawler.settings
+        self.rules: Rules
+        self._list = b""
+        self.key: keys.SigningKey
+        self.file: CrawlFile
+        self.visits: dict[int, Visit] = {}
+        self.resumed: list[Visit] = []
+        self.counted: dict[str, int] = {}
+        self.changed = asyncio.Event()
+        self.knocking: set[asyncio.Task[None]] = set()
+        self.closing = False
+
+    @classmethod
+    def of(cls, crawler: Crawler) -> Crawl:
+        """The crawl of a Scrapy crawler.
+
+        Raises:
+            RuntimeError: the add-on did not prepare one.
+        """
+        try:
+            return cls._of[crawler]
+        except KeyError:
+            raise RuntimeError("no crawl was prepared: put crawler.addon.Addon into ADDONS") from None
+
+    # -- before anything is built ----------------------------------------------------------------------------------
+
+    @classmethod
+    def prepare(cls, crawler: Crawler, options: Options) -> list[Fault]:
+        """Loads rules and key and looks at the output folder. Every fault found, or a crawl that can be opened."""
+        self = cls(crawler, options)
+        faults = [*self._load_rules(), *self._load_key(), *self._claim_folder()]
+        if not faults:
+            cls._of[crawler] = self
+        return faults
+
+    def _load_rules(self) -> list[Fault]:
+        options = self.options
+        faults: list[Fault] = []
+        listed = None
+        if options.blocklist:
+            try:
+                blocklist, build = load_build(options.blocklist, keys=options.blocklist_keys, today=_utc().date())
+            except BlocklistError as error:
+                faults.append(Fault("KNOCKFIRST_BLOCKLIST", str(error), "ask the staff who keep the list for a build"))
+            else:
+                listed, self._list = (blocklist, build.manifest), build.jsonl
+                if not blocklist.has_eu_source:
+                    what = f"{options.blocklist} holds no name that a court or authority of the EU or EEA decided on"
+                    remedy = "compile it with at least one dated EU/EEA source, or use KNOCKFIRST_NO_BLOCKLIST instead"
+                    faults.append(Fault("KNOCKFIRST_BLOCKLIST", what, remedy))
+        try:
+            self.rules = Rules.load(tokens=self.identity.tokens, policy=options.policy, blocklist=listed)
+        except DefinitionError as error:
+            faults.append(Fault("KNOCKFIRST_POLICY", str(error), "mend the lines named; `knockfirst lint` checks them"))
+        except OSError as error:
+            faults.append(Fault("KNOCKFIRST_POLICY", str(error), "give a file that can be read"))
+        return faults
+
+    def _load_key(self) -> list[Fault]:
+        path, outside = self.options.key, (self.options.out,)
+        try:
+            self.key = keys.load(path, outside=outside) if path.exists() else keys.generate(path, outside=outside)
+        except keys.KeyFileError as error:
+            return [Fault("KNOCKFIRST_KEY", str(error), "name a key file that is yours alone, outside the output")]
+        return []
+
+    def _claim_folder(self) -> list[Fault]:
+        out, spider = self.options.out, self.crawler.spider
+        name = spider.name if spider else ""
+        wanted = {str(k): str(v) for k, v in getattr(spider, "crawl_identity", {}).items()}
+        path = out / CRAWL_FILE
+        other = "name another KNOCKFIRST_OUT, or repeat the command that began it"
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                self.file = msgspec.json.decode(path.read_bytes(), type=CrawlFile)
+                begun = (self.file.spider, self.file.arguments, self.file.token)
+                if begun != (name, wanted, self.identity.token):
+                    what = f"{out} holds a crawl by spider {begun[0]!r} as {begun[2]} with {begun[1]}"
+                    return [Fault("KNOCKFIRST_OUT", what, other)]
+                return []
+            if any(out.iterdir()):
+                return [Fault("KNOCKFIRST_OUT", f"{out} is not empty and holds no {CRAWL_FILE}", other)]
+            self.file = CrawlFile(
+                run=hashlib.sha256(os.urandom(32)).hexdigest()[:12],
+                spider=name,
+                arguments=wanted,
+                token=self.identity.token,
+                created=leaves.timestamp(now_ms()),
+            )
+        except (OSError, msgspec.DecodeError) as error:
+            return [Fault("KNOCKFIRST_OUT", f"{out} cannot be used: {error}", "name a folder that can be written")]
+        return []
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Opens everything, repairs what a crash left, and enters who crawls under which rules."""
+        out = self.options.out
+        if not (out / CRAWL_FILE).exists():
+            recovery.write_new(out / CRAWL_FILE, msgspec.json.format(msgspec.json.encode(self.file), indent=2))
+        self.frontier = open_frontier(self.options.frontier, now=time.time, max_per_host=self.options.max_per_host)
+        leases = await self.frontier.open()
+        found_in_log = recovery.Found.of(leases)
+        self.log = await asyncio.to_thread(
+            LogWriter.open, out / "log", self._log_origin(), self.key, visit=found_in_log.visit
+        )
+        repairs = await asyncio.to_thread(recovery.repair_warcs, out, found_in_log.covered)
+        self.counts, self.finals = found_in_log.counts, found_in_log.finals
+        self.recorder = Recorder(
+            warc=self._warc_writer("warc", self.file.spider),
+            evidence=self._warc_writer("evidence", "evidence"),
+            log=self.log,
+            run=self.file.run,
+            now_ms=now_ms,
+            on_failure=self._stop_fetching,
+            entered=found_in_log.files,
+        )
+        config = self._enter_rules(resumed=bool(found_in_log.last_run is not None), repairs=repairs)
+        self._open_door(config)
+        await self.recorder.enter_files(out)
+        await self._resume(leases, found_in_log, config)
+        await self.recorder.settled()
+
+    def _log_origin(self) -> str:
+        contact = self.options.contact
+        host = urlsplit(contact).hostname or contact.rpartition("@")[2]
+        return f"{host}/{self.file.spider}/{self.file.run}"
+
+    def _warc_writer(self, folder: str, prefix: str) -> WarcWriter:
+        info = crawl_info(
+            software=SOFTWARE,
+            operator=f"{self.identity.operator} <{self.identity.contact}>",
+            user_agent=self.identity.user_agent,
+            token=self.identity.token,
+            policy=self.rules.policy.name,
+            policy_digest=self.rules.policy.digest,
+            log_origin=self._log_origin(),
+            crawl=f"{self.file.spider}-{self.file.run}",
+            hostname=socket.gethostname(),
+        )
+        return WarcWriter(self.options.out / folder, prefix, info=info, clock=_utc)
+
+    def _enter_rules(self, *, resumed: bool, repairs: list[str]) -> int:
+        options, rules = self.options, self.rules
+        recovery.write_once(options.out / "log" / "rules" / f"{rules.digest[7:]}.json", rules.bundle.encode())
+        if rules.blocklist:
+            name = f"blocklist-{rules.blocklist.digest[7:]}.jsonl"
+            recovery.write_once(options.out / "log" / "rules" / name, self._list)
+        settings = {
+            name: str(self.settings.get(name)) for name in ("DOWNLOAD_DELAY", "CONCURRENT_REQUESTS", "DOWNLOAD_TIMEOUT")
+        }
+        settings |= {"ca_file": str(options.ca_file or ""), "max_per_host": str(options.max_per_host)}
+        settings |= {"repaired": "; ".join(repairs)} if repairs else {}
+        self.recorder.enter(
+            leaves.RunEntry,
+            origin=self._log_origin(),
+            software=SOFTWARE,
+            code=recovery.code_digest(),
+            operator=self.identity.operator,
+            contact=self.identity.contact,
+            agent=self.identity.user_agent,
+            token=self.identity.token,
+            purposes=rules.policy.purposes,
+            spider=self.file.spider,
+            seeds=self.file.arguments.get("seeds", ""),
+            settings={key: value for key, value in settings.items() if value},
+            resolve=options.resolve,
+            private=options.allow_private_addresses,
+            key=self.log.verifier.line(),
+            no_blocklist="" if options.blocklist else options.no_blocklist,
+            resumed=resumed,
+        )
+        listed = rules.blocklist
+        return self.recorder.enter(
+            leaves.ConfigEntry,
+            rules=rules.digest,
+            policy=rules.policy.digest,
+            policy_name=f"{rules.policy.name} {rules.policy.version}",
+            protocols=rules.registry.digest,
+            blocklist=listed.digest if listed else "",
+            blocklist_version=listed.version if listed else "",
+            sources=tuple(leaves.Source(id=s.id, date=str(s.date), country=s.country) for s in listed.sources)
+            if listed
+            else (),
+            weaker=tuple(
+                leaves.Weaker(
+                    rule=f"{w.setting} = {getattr(rules.policy, w.setting)}", approver=w.approver, reason=w.reason
+                )
+                for w in rules.policy.weakened
+            ),
+        )
+
+    def _open_door(self, config: int) -> None:
+        options, settings = self.options, self.settings
+        self.pace = Pace(delay_s=max(0.0, settings.getfloat("DOWNLOAD_DELAY")), backoff_s=options.backoff_s)
+        guard = AddressGuard(
+            resolve=parse_resolve(options.resolve) if options.resolve else None,
+            allow_private=options.allow_private_addresses,
+        )
+        self.client = Client(
+            user_agent=self.identity.user_agent,
+            guard=guard,
+            tls=client_context(options.ca_file),
+            limits=_limits(self.rules.policy.limits, settings.getfloat("DOWNLOAD_TIMEOUT")),
+            clock=_utc,
+        )
+        headers = (
+            (("Accept-Language", "*"), ("From", options.contact))
+            if "@" in options.contact
+            else (("Accept-Language", "*"),)
+        )
+        common: dict[str, Any] = {
+            "rules": self.rules,
+            "client": self.client,
+            "recorder": self.recorder,
+            "frontier": self.frontier,
+            "now_ms": now_ms,
+            "headers": headers,
+        }
+        self.origins = Origins(pace=self.pace, **common)
+        self.door = Door(origins=self.origins, mask_key=self._mask_key(), config=config, **common)
+
+    def _mask_key(self) -> bytes:
+        private = self.key.private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+        return hashlib.sha256(b"knockfirst mask " + self.file.run.encode() + private).digest()
+
+    async def _resume(self, leases: list[Any], found_in_log: recovery.Found, config: int) -> None:
+        done: list[Outcome] = []
+        for lease in leases:
+            visit = Visit(lease, recovery.errand_of(lease))
+            last = found_in_log.last.get(lease.id)
+            if last is None or (found_in_log.last_run is not None and last.seq < found_in_log.last_run):
+                self.recorder.enter(
+                    leaves.DecisionEntry,
+                    **recovery.interrupted(visit, self.rules, self.door.shown(lease.url)),
+                    config=config,
+                )
+                self.count(Verdict.FAILED, final=False)
+            if last is None or last.verdict in (Verdict.KEPT, Verdict.UNCHANGED):
+                visit.supersedes = last.seq if last else None
+                self.resumed.append(visit)
+                self.visits[lease.id] = visit
+            else:
+                done.append(self._outcome_of_entry(visit, last))
+        await self.recorder.settled()
+        if done:
+            await self.frontier.finish(done)
+
+    def _outcome_of_entry(self, visit: Visit, last: leaves.DecisionEntry) -> Outcome:
+        """Ends a lease whose entry is durable and whose end in the frontier was lost."""
+        now = time.time()
+        children = ()
+        if last.verdict is Verdict.REDIRECTED and last.target:
+            children = self._redirect(visit, last.target, last.seq, last.http.st if last.http else 0)
+        again = self.pace.again_at(now, attempt=visit.lease.attempt) if last.verdict is Verdict.DEFERRED else None
+        return Outcome(visit.lease.id, self.pace.host_free_at(now), children, again)
+
+    # -- while it runs ---------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def now() -> float:
+        """Seconds since 1970: the clock that hosts are asked by."""
+        return time.time()
+
+    def count(self, verdict: Verdict, *, final: bool) -> None:
+        """Counts one entry by verdict, for the seal and the summary."""
+        self.counts[verdict] = self.counts.get(verdict, 0) + 1
+        if final:
+            self.finals[verdict] = self.finals.get(verdict, 0) + 1
+
+    def tally(self, what: str, by: int = 1) -> None:
+        """Counts what is counted and not entered: duplicates, out of scope, nofollow, over budget."""
+        self.counted[what] = self.counted.get(what, 0) + by
+        self.crawler.stats.inc_value(f"knockfirst/{what}", by)
+
+    async def attend(self, visit: Visit, wishes: tuple[tuple[str, str], ...] = ()) -> Passage:
+        """Takes one visit through the door and counts what came of it."""
+        passage = visit.passage = await self.door.attend(visit, wishes)
+        decision = passage.decision
+        self.count(decision.verdict, final=decision.verdict is not Verdict.DEFERRED)
+        if visit.supersedes is None:
+            self.crawler.stats.inc_value(f"knockfirst/verdict/{decision.verdict}")
+        self.crawler.stats.inc_value(f"knockfirst/reason/{decision.reason}")
+        return passage
+
+    async def finish(self, visit: Visit) -> None:
+        """Ends a visit in the frontier: children pushed, host's clock set, the URL done or due again later."""
+        passage = visit.passage
+        assert passage is not None  # noqa: S101  (visits without one are left open: the next start enters them)
+        now, decision, lease = time.time(), passage.decision, visit.lease
+        children = tuple(visit.children)
+        free_at = self.pace.host_free_at(now, crawl_delay_s=passage.crawl_delay_s)
+        again: float | None = None
+        if decision.verdict is Verdict.DEFERRED:
+            again = self.pace.again_at(now, attempt=lease.attempt, retry_after_s=decision.retry_after_s)
+            free_at = max(free_at, again)
+        elif decision.gate in ("url", "blocklist", "origin"):
+            free_at = 0.0  # nothing was sent to the host
+        elif decision.verdict is Verdict.REDIRECTED and decision.location:
+            status = passage.fetched.exchange.status if passage.fetched else 0
+            children = self._redirect(visit, decision.location, passage.seq, status)
+        await self.frontier.finish([Outcome(lease.id, free_at, children, again, payload=passage.remember)])
+        self.forget(visit)
+
+    async def put_back(self, visit: Visit, *, host_free_at: float = 0.0) -> None:
+        """Gives a lease back untouched: the URL is asked for later, under the same attempt."""
+        await self.frontier.finish([Outcome(visit.lease.id, host_free_at, counts_as_try=False)])
+        self.forget(visit)
+
+    def forget(self, visit: Visit) -> None:
+        """Drops a visit whose lease has ended."""
+        self.visits.pop(visit.lease.id, None)
+        self.changed.set()
+
+    def _redirect(self, visit: Visit, target: str, seq: int, status: int) -> tuple[Any, ...]:
+        errand = visit.errand
+        hops = (*errand.hops, Hop(visit.lease.url, status, target))
+        if len(hops) > MOST_HOPS:
+            self.tally("too_many_redirects")
+            return ()
+        root = urlsplit(target).hostname or errand.root if errand.depth == 0 else errand.root
+        onward = msgspec.structs.replace(errand, via="redirect", src=seq, hops=hops, root=root)
+        return (found(target, onward, priority=visit.lease.priority + 1),)
+
+    def _stop_fetching(self, error: BaseException) -> None:
+        self.closing = True
+        self.changed.set()
+        self.crawler.spider.logger.critical("%s; nothing more is fetched", error)  # type: ignore[union-attr]
+        asyncio.get_running_loop().create_task(self.crawler.engine.close_spider_async(reason="log_failed"))
+
+    # -- closing ---------------------------------------------------------------------------------------------------
+
+    async def close(self, reason: str) -> None:
+        """Gives back what was claimed, seals and signs the log, closes every file."""
+        self.closing = True
+        try:
+            await self._settle_visits()
+            counts = await self.frontier.counts()
+            left = counts.queued + counts.leased
+            over = {"over_budget": counts.over_budget} if counts.over_budget else {}
+            await self.recorder.close(
+                self.options.out,
+                end="finished" if reason == "finished" and not left else "stopped",
+                counts=self.counts,
+                finals=self.finals,
+                counted=self.counted | over,
+            )
+        finally:
+            await self.client.close()
+            await self.frontier.close()
+
+    async def _settle_visits(self) -> None:
+        """Ends every lease that is still open: what was stored is finished, what was not is given back."""
+        for task in (*self.knocking, *self.origins.flights()):
+            task.cancel()
+        await asyncio.gather(*self.knocking, *self.origins.flights(), return_exceptions=True)
+        if self.recorder.broken:
+            return  # the next start enters what was left open
+        for visit in list(self.visits.values()):
+            if visit.passage is None:
+                await self.put_back(visit)
+            elif not visit.ending:
+                visit.ending = True
+                await self.finish(visit)
+        while self.visits:
+            self.changed.clear()
+            await self.changed.wait()
+
+
+def _limits(of_policy: PolicyLimits, timeout_s: float) -> Limits:
+    """The bounds of an exchange: the policy's, and no more patience than DOWNLOAD_TIMEOUT."""
+    total_s = of_policy.connect_s + of_policy.head_s + of_policy.body_s
+    return Limits(
+        head_bytes=of_policy.head_bytes,
+        inflation=of_policy.inflation,
+        connect_s=min(of_policy.connect_s, timeout_s),
+        idle_s=min(of_policy.head_s, timeout_s),
+        total_s=total_s if timeout_s >= of_policy.body_s else timeout_s,
+    )

@@ -1,0 +1,230 @@
+"""The one place every request passes: knock, ask, listen, read, record.
+
+`Rules.examine` says what is wanted next; the door gets it and asks again, until there is a decision. It decides
+nothing itself, and nothing leaves it that was not entered first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from crawler import archive
+from crawler.archive import Fetched
+from crawler.download.client import Client, TransferError
+from crawler.frontier.interface import Frontier
+from crawler.origins import Origins
+from crawler.recorder import Recorder
+from crawler.visit import Passage, Visit
+from crawler.warc.records import Original
+from provenance import entry as leaves
+from provenance.naming import masked, registrable_domain, surt
+from provenance.rules import Rules
+from reservations.model import Decision, Facts, Head, Verdict, Want, Wants
+from reservations.urls import UrlError, faults, origin_of
+
+#: Bodies above this size are read by the reservation readers off the event loop.
+OFF_LOOP_BYTES: Final = 262_144
+
+_original = msgspec.json.Decoder(Original).decode
+
+
+class Knock(msgspec.Struct, frozen=True):
+    """What an origin answered about itself.
+
+    Attributes:
+        asked_now: whether anything was fetched: then the host has had a visit, and its delay is due before the page.
+        crawl_delay_s: the Crawl-delay it asks for, in seconds.
+        sitemaps: the sitemaps it names, as written.
+    """
+
+    asked_now: bool
+    crawl_delay_s: float
+    sitemaps: tuple[str, ...]
+
+
+class _Attempt:
+    """What is gathered on one way through the door."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.evidence: dict[str, int] = {}
+        self.asked_now = False
+        self.fetched: Fetched | None = None
+        self.payload: bytes | None = None
+        self.revisits: Original | None = None
+
+    def learn(self, **changes: object) -> None:
+        self.facts = msgspec.structs.replace(self.facts, **changes)
+
+
+class Door:
+    """The door of one crawl.
+
+    Args:
+        mask_key: secret of this crawl that masked values are digested with.
+        config: `seq` of the config entry in force.
+    """
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        client: Client,
+        origins: Origins,
+        recorder: Recorder,
+        frontier: Frontier,
+        now_ms: Callable[[], int],
+        headers: tuple[tuple[str, str], ...],
+        mask_key: bytes,
+        config: int,
+    ) -> None:
+        self.rules, self.client, self.origins, self.recorder, self.frontier = rules, client, origins, recorder, frontier
+        self._now_ms, self._headers, self._mask_key, self._config = now_ms, headers, mask_key, config
+
+    async def knock(self, visit: Visit) -> Knock:
+        """Learns the answers of the URL's origin, outside of Scrapy's downloader, so that nobody waits in there."""
+        attempt = self._begin(visit)
+        while isinstance(wants := self.rules.examine(attempt.facts), Wants) and wants.what is Want.DOCUMENT:
+            await self._document(attempt, wants)
+        facts = attempt.facts
+        return Knock(attempt.asked_now, self.rules.crawl_delay_s(facts), self.rules.sitemaps(facts))
+
+    async def attend(self, visit: Visit, wishes: tuple[tuple[str, str], ...] = ()) -> Passage:
+        """Takes one URL all the way. Returns when its entry, and what it allows to be kept, are durable.
+
+        Args:
+            visit: the leased URL.
+            wishes: Accept and Accept-Language of a foreign spider, in place of ours.
+        """
+        attempt = self._begin(visit)
+        try:
+            while isinstance(answer := await self._examine(attempt.facts), Wants):
+                match answer.what:
+                    case Want.DOCUMENT:
+                        await self._document(attempt, answer)
+                    case Want.HEAD:
+                        await self._head(attempt, answer, wishes)
+                    case Want.BODY:
+                        await self._body(attempt, answer)
+        finally:
+            if attempt.fetched and attempt.fetched.body is None:
+                attempt.fetched.exchange.stop()
+        return await self._record(visit, attempt, answer)
+
+    def shown(self, url: str) -> tuple[str, bool]:
+        """The URL as entries show it, and whether secrets in it were masked."""
+        if faults(url, self.rules.policy) != "url.secret":
+            return url, False
+        return masked(url, self.rules.policy.secret_keys, self._mask_key), True
+
+    def _begin(self, visit: Visit) -> _Attempt:
+        lease, errand = visit.lease, visit.errand
+        return _Attempt(Facts(url=lease.url, attempt=lease.attempt, redirected_from=errand.hops, at=self._now_ms()))
+
+    async def _examine(self, facts: Facts) -> Decision | Wants:
+        if facts.body is not None and len(facts.body) > OFF_LOOP_BYTES:
+            return await asyncio.to_thread(self.rules.examine, facts)
+        return self.rules.examine(facts)
+
+    async def _document(self, attempt: _Attempt, wants: Wants) -> None:
+        known, fresh = await self.origins.get(wants, attempt.facts.url)
+        attempt.asked_now |= fresh
+        attempt.evidence[wants.key] = known.evidence
+        attempt.learn(documents={**attempt.facts.documents, wants.key: known.answer})
+
+    async def _head(self, attempt: _Attempt, wants: Wants, wishes: tuple[tuple[str, str], ...]) -> None:
+        wished = {name.lower() for name, _ in wishes}
+        own = [
+            (name, value) for name, value in (*self._headers, ("Accept", wants.accept)) if name.lower() not in wished
+        ]
+        try:
+            exchange = await self.client.exchange(wants.url, headers=(*own, *wishes))
+        except TransferError as error:
+            attempt.learn(failure=error.reason)
+            return
+        attempt.fetched = Fetched(exchange=exchange)
+        attempt.learn(head=Head(status=exchange.status, headers=exchange.headers))
+
+    async def _body(self, attempt: _Attempt, wants: Wants) -> None:
+        fetched = attempt.fetched
+        assert fetched is not None  # noqa: S101  (a body is only wanted after a head)
+        try:
+            body = await fetched.exchange.read(wants.max_bytes)
+        except TransferError as error:
+            attempt.learn(failure=error.reason)
+            return
+        fetched.body = body
+        attempt.learn(body=body.content)
+        if body.content:
+            attempt.payload = archive.payload_key(fetched.exchange, body)
+            known = await self.frontier.first_payload(attempt.payload)
+            if known is not None:
+                attempt.revisits = _original(known)
+                attempt.learn(repeats=attempt.revisits.record_id)
+
+    async def _record(self, visit: Visit, attempt: _Attempt, decision: Decision) -> Passage:
+        lease, facts, fetched = visit.lease, attempt.facts, attempt.fetched
+        url, secret = self.shown(lease.url)
+        identical = decision.verdict is Verdict.UNCHANGED and decision.reason == "payload.identical"
+        recorded = self.recorder.decision(
+            decision,
+            fetched,
+            revisits=attempt.revisits if identical else None,
+            url=url,
+            masked=secret,
+            surt=surt(url),
+            site=_site(url),
+            via=visit.errand.via,
+            src=visit.errand.src,
+            depth=visit.errand.depth,
+            lease=lease.id,
+            attempt=lease.attempt,
+            final=decision.verdict is not Verdict.DEFERRED,
+            supersedes=visit.supersedes,
+            failure=facts.failure or "",
+            agent=self.rules.tokens[0],
+            purposes=self.rules.policy.purposes,
+            signals=tuple(leaves.LoggedSignal.of(s, ev=attempt.evidence.get(s.source)) for s in decision.signals),
+            consulted={**decision.consulted, **attempt.evidence},
+            config=self._config,
+            t_req=_ms(fetched.exchange.sent_at) if fetched else None,
+            t_resp=_ms(fetched.exchange.head_at) if fetched else None,
+        )
+        await self.recorder.settled()
+        return Passage(
+            url=lease.url,
+            decision=decision,
+            seq=recorded.seq,
+            warc=recorded.warc,
+            fetched=fetched,
+            media_type=_media_type(fetched),
+            crawl_delay_s=self.rules.crawl_delay_s(facts),
+            remember=_remember(attempt.payload, recorded.original),
+        )
+
+
+def _remember(payload: bytes | None, original: Original | None) -> tuple[bytes, bytes] | None:
+    return (payload, msgspec.json.encode(original)) if payload is not None and original is not None else None
+
+
+def _site(url: str) -> str:
+    try:
+        return registrable_domain(origin_of(url).host)
+    except UrlError:
+        return ""
+
+
+def _media_type(fetched: Fetched | None) -> str:
+    if fetched is None:
+        return ""
+    declared = next((h.value for h in fetched.exchange.headers if h.name.lower() == "content-type"), "")
+    return declared.partition(";")[0].strip().lower()
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

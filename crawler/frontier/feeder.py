@@ -1,0 +1,239 @@
+"""The spider middleware between frontier and spider: claims URLs for the engine, and takes in what pages lead to.
+
+A page is done when its callback's output and its items' pipelines are; only then are its links pushed and its lease
+ended, in one transaction. The claim loop waits for free slots itself: Scrapy does not throttle `start()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Final, Self
+
+import msgspec
+from reservations.urls import UrlError
+from scrapy import Request, signals
+from scrapy.crawler import Crawler
+from scrapy.http import Response
+
+from crawler.crawl import Crawl
+from crawler.frontier.errand import Errand, RequestNotDataError, found_from_request, request_for
+from crawler.frontier.interface import Found, FrontierError
+from crawler.handler import LEASE_KEY
+from crawler.recorder import RecorderBrokenError
+from crawler.recovery import errand_of
+from crawler.visit import Visit
+
+logger = logging.getLogger(__name__)
+
+PUSH_BATCH: Final = 1000
+#: Claims are taken in rounds at most this often: each is a durable transaction.
+ROUND_S: Final = 0.02
+LONGEST_SLEEP_S: Final = 30.0
+
+
+class Links(msgspec.Struct, frozen=True):
+    """URLs that a page of the web spider leads to, ready for the frontier: one object instead of fifty Requests."""
+
+    found: tuple[Found, ...]
+
+
+class Feeder:
+    """Spider middleware; nearest to the engine, so that it sees what all the others let through."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self.crawl = Crawl.of(crawler)
+        self._slots = crawler.settings.getint("CONCURRENT_REQUESTS") or 64
+        self._ready: asyncio.Queue[Visit | None] = asyncio.Queue()
+        self._finishing: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Scrapy's way of making one."""
+        feeder = cls(crawler)
+        for signal in (signals.item_scraped, signals.item_dropped, signals.item_error):
+            crawler.signals.connect(feeder.item_done, signal)
+        return feeder
+
+    # -- URLs for the engine ---------------------------------------------------------------------------------------
+
+    async def process_start(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """Pushes the spider's seeds, then yields claimed requests until the frontier has no more."""
+        async for item in self._push_seeds(start):
+            yield item
+        claimer = asyncio.get_running_loop().create_task(self._claim_loop())
+        try:
+            while (visit := await self._ready.get()) is not None:
+                yield self._request(visit)
+            await claimer
+        finally:
+            claimer.cancel()
+
+    async def _push_seeds(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        batch: list[Found] = []
+        async for item in start:
+            if isinstance(item, Request):
+                batch += self._as_found(item, Errand(via="seed"))
+            elif isinstance(item, Links):
+                batch += item.found
+            else:
+                yield item
+            if len(batch) >= PUSH_BATCH:
+                await self._push(batch)
+                batch = []
+        await self._push(batch)
+
+    async def _push(self, batch: list[Found]) -> None:
+        if batch:
+            new = await self.crawl.frontier.push(batch)
+            if new < len(batch):
+                self.crawl.tally("duplicates", len(batch) - new)
+
+    async def _claim_loop(self) -> None:
+        crawl = self.crawl
+        for visit in crawl.resumed:
+            self._start_knocking(visit)
+        try:
+            while not crawl.closing:
+                crawl.changed.clear()
+                free = self._slots - len(crawl.visits)
+                leases = await crawl.frontier.claim(free) if free > 0 else []
+                for lease in leases:
+                    visit = crawl.visits[lease.id] = Visit(lease, errand_of(lease))
+                    self._start_knocking(visit)
+                if leases:
+                    await asyncio.sleep(ROUND_S)
+                elif not await self._wait_for_work():
+                    return
+        except (FrontierError, RecorderBrokenError):
+            logger.exception("the crawl stops; the same command continues it")
+        finally:
+            self._ready.put_nowait(None)
+
+    async def _wait_for_work(self) -> bool:
+        """Sleeps until something changes or a host is due; False when there is nothing left to wait for."""
+        crawl = self.crawl
+        due = await crawl.frontier.next_due()
+        if due is None and not crawl.visits and not crawl.changed.is_set():
+            return False
+        full = len(crawl.visits) >= self._slots
+        patience = LONGEST_SLEEP_S if due is None or full else due - crawl.now()
+        try:
+            async with asyncio.timeout(min(max(patience, ROUND_S), LONGEST_SLEEP_S)):
+                await crawl.changed.wait()
+            await asyncio.sleep(ROUND_S)  # let the round gather: one claim for many ends
+        except TimeoutError:
+            pass
+        return True
+
+    def _start_knocking(self, visit: Visit) -> None:
+        task = asyncio.get_running_loop().create_task(self._knock(visit))
+        self.crawl.knocking.add(task)
+        task.add_done_callback(self.crawl.knocking.discard)
+
+    async def _knock(self, visit: Visit) -> None:
+        """Learns the origin outside the engine, so that a slow robots.txt delays nobody else."""
+        crawl = self.crawl
+        try:
+            knock = await crawl.door.knock(visit)
+            if knock.asked_now:
+                await self._push_sitemaps(visit, knock.sitemaps)
+            free_at = crawl.pace.host_free_at(crawl.now(), crawl_delay_s=knock.crawl_delay_s)
+            resumed = visit in crawl.resumed
+            if (knock.asked_now or resumed) and free_at > crawl.now():
+                await self._pause(visit, free_at, resumed=resumed)
+            else:
+                self._ready.put_nowait(visit)
+        except (FrontierError, RecorderBrokenError) as error:
+            logger.error("%s: %s", visit.lease.url, error)  # noqa: TRY400  (already reported where it broke)
+        except Exception:
+            logger.exception("%s: a fault of ours; the URL is left for the next start", visit.lease.url)
+
+    async def _push_sitemaps(self, visit: Visit, named: tuple[str, ...]) -> None:
+        """A spider that wants sitemaps says so by having a method `sitemaps_found`."""
+        wanted = getattr(self.crawler.spider, "sitemaps_found", None)
+        if wanted and named:
+            await self._push(wanted(visit, named))
+
+    async def _pause(self, visit: Visit, free_at: float, *, resumed: bool) -> None:
+        """The host has had a visit just now: its delay is due before the page."""
+        if resumed:
+            await asyncio.sleep(free_at - self.crawl.now())
+            self._ready.put_nowait(visit)
+        else:
+            await self.crawl.put_back(visit, host_free_at=free_at)
+
+    def _request(self, visit: Visit) -> Request:
+        spider = self.crawler.spider
+        assert spider is not None  # noqa: S101  (requests are yielded for an open spider)
+        request = request_for(visit.lease.url, visit.errand, spider)
+        request.meta[LEASE_KEY] = visit.lease.id
+        visit.request, visit.errback = request, request.errback
+        request.errback = None
+        return request
+
+    # -- what pages lead to ----------------------------------------------------------------------------------------
+
+    async def process_spider_output(self, response: Response, result: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """Collects a page's requests and links, lets its items through, and ends the visit after the last of them."""
+        visit = self._visit(response)
+        try:
+            async for item in result:
+                if isinstance(item, Request):
+                    visit.children += self._as_found(item, self._next_errand(visit, item))
+                elif isinstance(item, Links):
+                    visit.children += item.found
+                elif item is not None:
+                    visit.items_out += 1
+                    yield item
+        finally:
+            visit.output_done = True
+            self._finish_if_done(visit)
+
+    def process_spider_exception(self, response: Response, exception: Exception) -> None:  # noqa: ARG002
+        """A callback failed: what it yielded before counts, and the URL is done (Scrapy reports the exception)."""
+        visit = self._visit(response)
+        visit.output_done = True
+        self._finish_if_done(visit)
+
+    def item_done(self, item: Any, response: Response | None = None) -> None:  # noqa: ARG002
+        """One item has left the pipelines."""
+        if isinstance(response, Response) and response.request is not None:
+            visit = self.crawl.visits.get(response.request.meta.get(LEASE_KEY, -1))
+            if visit is not None:
+                visit.items_out -= 1
+                self._finish_if_done(visit)
+
+    def _visit(self, response: Response) -> Visit:
+        assert response.request is not None  # noqa: S101  (Scrapy sets it before any spider middleware)
+        return self.crawl.visits[response.request.meta[LEASE_KEY]]
+
+    def _finish_if_done(self, visit: Visit) -> None:
+        if visit.output_done and visit.items_out <= 0 and visit.lease.id in self.crawl.visits and not visit.ending:
+            visit.ending = True
+            task = asyncio.get_running_loop().create_task(self._finish(visit))
+            self._finishing.add(task)
+            task.add_done_callback(self._finishing.discard)
+
+    async def _finish(self, visit: Visit) -> None:
+        try:
+            await self.crawl.finish(visit)
+        except FrontierError:
+            logger.exception("%s: stored, but not ended in the frontier; the next start asks again", visit.lease.url)
+
+    def _next_errand(self, visit: Visit, request: Request) -> Errand:
+        depth = request.meta.get("depth", visit.errand.depth + 1)
+        seq = visit.passage.seq if visit.passage else None
+        return Errand(via="link", depth=depth, root=visit.errand.root, src=seq)
+
+    def _as_found(self, request: Request, errand: Errand) -> list[Found]:
+        spider = self.crawler.spider
+        assert spider is not None  # noqa: S101
+        try:
+            return [found_from_request(request, spider, errand)]
+        except (RequestNotDataError, UrlError) as error:
+            logger.error("%s", error)  # noqa: TRY400  (the message says all there is to say)
+            self.crawl.tally("requests_refused")
+            return []

@@ -1,0 +1,89 @@
+"""Scrapy's scheduler, over the frontier: it hands the engine leased requests, and takes in all others as data."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Self
+
+from reservations.urls import UrlError
+from scrapy import Request, Spider
+from scrapy.core.scheduler import BaseScheduler
+from scrapy.crawler import Crawler
+from scrapy.utils.defer import deferred_from_coro
+
+from crawler import assembly
+from crawler.crawl import Crawl
+from crawler.frontier.errand import Errand, RequestNotDataError, found_from_request
+from crawler.frontier.interface import Found
+from crawler.handler import LEASE_KEY
+from crawler.options import StartRefusedError
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+logger = logging.getLogger(__name__)
+
+
+class LeaseScheduler(BaseScheduler):
+    """Requests that the feeder claimed wait here for the engine; requests from anywhere else go to the frontier."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self.crawl = Crawl.of(crawler)
+        self._ready: deque[Request] = deque()
+        self._pushes: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Scrapy's way of making one."""
+        return cls(crawler)
+
+    def open(self, spider: Spider) -> Deferred[None]:  # noqa: ARG002
+        """Looks at the components that were built, and opens the crawl. What is raised here stops the start."""
+        faults = assembly.component_faults(self.crawler)
+        if faults:
+            raise StartRefusedError(faults)
+        return deferred_from_coro(self.crawl.open())
+
+    def close(self, reason: str) -> Deferred[None]:
+        """Closes the crawl."""
+        return deferred_from_coro(self._close(reason))
+
+    async def _close(self, reason: str) -> None:
+        if self._pushes:
+            await asyncio.gather(*self._pushes)
+        await self.crawl.close(reason)
+
+    def has_pending_requests(self) -> bool:
+        """Whether the engine has something to do now."""
+        return bool(self._ready or self._pushes)
+
+    def next_request(self) -> Request | None:
+        """The next claimed request."""
+        return self._ready.popleft() if self._ready else None
+
+    def enqueue_request(self, request: Request) -> bool:
+        """A claimed request waits for the engine; any other (of an errback, an extension) goes to the frontier."""
+        visit = self.crawl.visits.get(request.meta.get(LEASE_KEY, -1))
+        if visit is not None and visit.request is request:
+            self._ready.append(request)
+            return True
+        try:
+            spider = self.crawler.spider
+            assert spider is not None  # noqa: S101  (the engine enqueues for an open spider)
+            item = found_from_request(request, spider, Errand(via="request", depth=request.meta.get("depth", 0)))
+        except (RequestNotDataError, UrlError) as error:
+            logger.error("%s", error)  # noqa: TRY400  (the message says all there is to say)
+            self.crawl.tally("requests_refused")
+            return False
+        task = asyncio.get_running_loop().create_task(self._push(item))
+        self._pushes.add(task)
+        task.add_done_callback(self._pushes.discard)
+        return True
+
+    async def _push(self, item: Found) -> None:
+        if not await self.crawl.frontier.push([item]):
+            self.crawl.tally("duplicates")
+        self.crawl.changed.set()

@@ -1,0 +1,129 @@
+"""What a crash leaves, and how the next start makes it whole: WARC tails cut, open intents entered. Never guesses."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from crawler.frontier.errand import Errand, decode_errand
+from crawler.frontier.interface import Lease
+from crawler.visit import Visit
+from crawler.warc.recover import recover
+from provenance import entry as leaves
+from provenance.naming import surt
+from provenance.rules import Rules
+from reservations.model import Verdict
+
+_PACKAGES: Final = ("reservations", "blocklists", "provenance", "crawler")
+
+
+class Found:
+    """What one pass over the log tells a crawl that goes on.
+
+    Attributes:
+        covered: per WARC file, the end of the last record that an entry points to.
+        last: the last decision entry of each lease that is still open.
+        last_run: `seq` of the newest `run` entry, None in a new log.
+        counts: decisions by verdict.
+        finals: final decisions by verdict, superseded ones left out.
+        files: finished WARC files that are entered.
+    """
+
+    def __init__(self, open_leases: frozenset[int]) -> None:
+        self._open = open_leases
+        self.covered: dict[str, int] = {}
+        self.last: dict[int, leaves.DecisionEntry] = {}
+        self.last_run: int | None = None
+        self.files: set[str] = set()
+        self.counts: dict[Verdict, int] = {}
+        self.finals: dict[Verdict, int] = {}
+
+    @classmethod
+    def of(cls, leases: list[Lease]) -> Found:
+        """Ready to visit a log, for these open leases."""
+        return cls(frozenset(lease.id for lease in leases))
+
+    def visit(self, item: leaves.Entry) -> None:
+        """Takes note of one entry."""
+        for pointer in getattr(item, "warc", ()):
+            self.covered[pointer.f] = max(self.covered.get(pointer.f, 0), pointer.o + pointer.l)
+        if isinstance(item, leaves.RunEntry):
+            self.last_run = item.seq
+        elif isinstance(item, leaves.FileEntry):
+            self.files.add(item.f)
+        elif isinstance(item, leaves.DecisionEntry):
+            self.counts[item.verdict] = self.counts.get(item.verdict, 0) + 1
+            if item.final and item.supersedes is None:
+                self.finals[item.verdict] = self.finals.get(item.verdict, 0) + 1
+            if item.lease in self._open and item.reason != "crawl.interrupted":
+                self.last[item.lease] = item
+
+
+def repair_warcs(out: Path, covered: dict[str, int]) -> list[str]:
+    """Cuts and finishes the WARC files that a crash left open. Says what was done, one line a file."""
+    repairs = [repair for folder in ("warc", "evidence") for repair in recover(out / folder, covered)]
+    return [f"{repair.file} {repair.action}, {repair.dropped} bytes dropped" for repair in repairs]
+
+
+def errand_of(lease: Lease) -> Errand:
+    """The errand that travelled with a lease."""
+    return decode_errand(lease.payload) if lease.payload else Errand(via="seed")
+
+
+def interrupted(visit: Visit, rules: Rules, shown: tuple[str, bool]) -> dict[str, Any]:
+    """The entry's fields for an intent that a crash left open: whether a request was sent is not known."""
+    lease, (url, secret) = visit.lease, shown
+    return {
+        "url": url,
+        "masked": secret,
+        "surt": surt(url),
+        "via": visit.errand.via,
+        "src": visit.errand.src,
+        "depth": visit.errand.depth,
+        "lease": lease.id,
+        "attempt": lease.attempt,
+        "verdict": Verdict.FAILED,
+        "reason": "crawl.interrupted",
+        "gate": "transfer",
+        "agent": rules.tokens[0],
+        "purposes": rules.policy.purposes,
+    }
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Writes a file that must be whole or not there: temporary name, fsync, rename, fsync of the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Writes a file named by its own digest, unless it is there already."""
+    if not path.exists():
+        write_new(path, data)
+
+
+@functools.cache
+def code_digest() -> str:
+    """Digest ("sha256:<hex>") over the installed code and data of the four packages, by path."""
+    digest = hashlib.sha256()
+    for package in _PACKAGES:
+        root = Path(str(resources.files(package)))
+        for path in sorted(root.rglob("*")):
+            if path.suffix in {".py", ".toml"}:
+                digest.update(f"{package}/{path.relative_to(root)}\0".encode())
+                digest.update(path.read_bytes())
+    return "sha256:" + digest.hexdigest()

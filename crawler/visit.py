@@ -1,0 +1,72 @@
+"""One leased URL on its way through the house, from the claim to its last word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from scrapy import Request
+from scrapy.exceptions import IgnoreRequest
+
+from crawler.archive import Fetched
+from crawler.frontier.errand import Errand
+from crawler.frontier.interface import Found, Lease
+from provenance.entry import Pointer
+from reservations.model import Decision
+
+
+class Passage(msgspec.Struct, frozen=True, kw_only=True):
+    """How the door answered for one URL: the decision, where it is logged, where the bytes are.
+
+    Attributes:
+        url: the URL asked for.
+        decision: what was decided, and why.
+        seq: index of its entry in the decision log.
+        warc: the records written.
+        fetched: the exchange; None when nothing was sent or no head came.
+        media_type: of the resource, without parameters.
+        crawl_delay_s: the Crawl-delay that the origin's robots.txt asks for.
+        remember: of a kept payload, its key and what later revisits refer to.
+    """
+
+    url: str
+    decision: Decision
+    seq: int
+    warc: tuple[Pointer, ...]
+    fetched: Fetched | None
+    media_type: str = ""
+    crawl_delay_s: float = 0.0
+    remember: tuple[bytes, bytes] | None = None
+
+
+class NotKeptError(IgnoreRequest):
+    """The page was not kept; `passage` says why. Scrapy takes it for an ignored request and calls the errback."""
+
+    def __init__(self, passage: Passage) -> None:
+        self.passage = passage
+        super().__init__(f"{passage.decision.verdict}: {passage.decision.reason} <{passage.url}>")
+
+
+class Visit:
+    """A lease and what has become of it so far.
+
+    Attributes:
+        lease: the right to ask for the URL.
+        errand: how the URL was found.
+        request: what Scrapy carries out for it.
+        passage: set when the door has answered and the entry is durable.
+        children: URLs found on the page.
+        supersedes: `seq` of an earlier final entry that a crash made void, or None.
+    """
+
+    def __init__(self, lease: Lease, errand: Errand) -> None:
+        self.lease, self.errand = lease, errand
+        self.request: Request | None = None
+        self.errback: Callable[..., Any] | None = None
+        self.passage: Passage | None = None
+        self.children: list[Found] = []
+        self.supersedes: int | None = None
+        self.items_out = 0
+        self.output_done = False
+        self.ending = False

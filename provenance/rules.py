@@ -1,0 +1,146 @@
+"""The rules in force (policy, protocols, crawler tokens, blocklist, suffix list) as one bundle with one digest.
+
+`Rules.examine` is the one function that decides. Door, `check` and replay call it; it does no input or output. What
+it needs is loaded once, here, from the package's data files or from the operator's own.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from reservations.registry import Registry
+
+from blocklists.match import Blocklist, signals_for
+from reservations import urls
+from reservations.model import Decision, Facts, Verdict, Wants
+from reservations.policy import Policy
+
+SHIPPED_POLICY: Final = "eu-gpai.toml"
+
+
+def _texts(package: str, suffix: str) -> Iterator[tuple[str, str]]:
+    for entry in sorted(resources.files(package).iterdir(), key=lambda item: item.name):
+        if entry.name.endswith(suffix):
+            yield entry.name, entry.read_text("utf-8")
+
+
+def shipped_protocols() -> dict[str, str]:
+    """The package's protocol files: name to TOML text."""
+    return dict(_texts("reservations.protocols", ".toml"))
+
+
+def shipped_policy() -> str:
+    """The package's default policy as TOML text."""
+    return resources.files("reservations.policies").joinpath(SHIPPED_POLICY).read_text("utf-8")
+
+
+class Bundle(msgspec.Struct, frozen=True, kw_only=True):
+    """Every text that the rules were made of, to be kept beside the log.
+
+    The compiled blocklist may be large, so only its manifest stands here (with its digest), empty when none is in
+    force; the list lies beside it.
+    """
+
+    policy_name: str
+    policy: str
+    protocols: dict[str, str]
+    blocklist_manifest: str = ""
+    tokens: tuple[str, ...]
+
+    def encode(self) -> bytes:
+        """The bundle as canonical JSON; its digest is the rules' digest."""
+        return msgspec.json.encode(self, order="sorted")
+
+    @property
+    def digest(self) -> str:
+        """Digest over `encode()`, "sha256:<hex>"."""
+        return "sha256:" + hashlib.sha256(self.encode()).hexdigest()
+
+
+class Rules:
+    """All rules of one crawl, ready to decide.
+
+    Attributes:
+        policy: the policy in force.
+        registry: the protocols in force.
+        blocklist: the compiled list, or None when the operator stated that none is in force.
+        tokens: product tokens that bind us, our own first.
+        bundle: the texts it was made of.
+        digest: digest over the bundle.
+    """
+
+    def __init__(self, bundle: Bundle, blocklist: Blocklist | None = None) -> None:
+        self.bundle = bundle
+        self.digest = bundle.digest
+        self.tokens = bundle.tokens
+        self.policy = Policy.from_toml(bundle.policy, file=bundle.policy_name)
+        self.registry = Registry.load(bundle.protocols)
+        self.blocklist = blocklist
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        tokens: tuple[str, ...],
+        policy: Path | None = None,
+        blocklist: tuple[Blocklist, bytes] | None = None,
+        protocols: Mapping[str, str] | None = None,
+    ) -> Rules:
+        """The rules from files: the shipped policy and protocols where none are named.
+
+        Args:
+            tokens: product tokens that bind us, our own first.
+            policy: a policy file of the operator's.
+            blocklist: compiled list, whose signature the caller has verified, and its manifest's bytes.
+            protocols: protocol files in place of the shipped ones.
+
+        Raises:
+            reservations.definition.DefinitionError: every fault of the data files, with file, line and key.
+            OSError: the policy file cannot be read.
+        """
+        listed, manifest = blocklist or (None, b"")
+        bundle = Bundle(
+            policy_name=str(policy) if policy else SHIPPED_POLICY,
+            policy=policy.read_text("utf-8") if policy else shipped_policy(),
+            protocols=dict(protocols or shipped_protocols()),
+            blocklist_manifest=manifest.decode(),
+            tokens=tokens,
+        )
+        return cls(bundle, listed)
+
+    def examine(self, facts: Facts) -> Decision | Wants:
+        """What follows from the facts, or what is still missing. Same facts, same rules: same bytes."""
+        fault = urls.faults(facts.url, self.policy)
+        if fault:
+            return Decision(verdict=Verdict.REFUSED, reason=fault, gate="url")
+        listed = self._listed(facts)
+        if listed:
+            return listed
+        answer = self.registry.examine(facts, self.policy, self.tokens)
+        if isinstance(answer, Decision) and answer.verdict is Verdict.KEPT and facts.repeats:
+            return msgspec.structs.replace(answer, verdict=Verdict.UNCHANGED, reason="payload.identical")
+        return answer
+
+    def _listed(self, facts: Facts) -> Decision | None:
+        if self.blocklist is None:
+            return None
+        on = dt.datetime.fromtimestamp(facts.at / 1000, dt.UTC).date()
+        hit = self.blocklist.match(facts.url, on)
+        if hit is None:
+            return None
+        verdict = Verdict.HELD if hit.held else Verdict.REFUSED
+        return Decision(verdict=verdict, reason="blocklist.listed", gate="blocklist", signals=(signals_for(hit),))
+
+    def crawl_delay_s(self, facts: Facts) -> float:
+        """The Crawl-delay that robots.txt asks of us, in seconds; 0 when it asks for none."""
+        return self.registry.crawl_delay_s(facts, self.tokens)
+
+    def sitemaps(self, facts: Facts) -> tuple[str, ...]:
+        """The sitemaps that robots.txt names, as absolute URLs as written."""
+        return self.registry.sitemaps(facts)
