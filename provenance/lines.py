@@ -20,7 +20,7 @@ MAX_LINE_BYTES: Final = 65_535
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
-_NOT_PRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
+_NOT_PRINTABLE: Final = re.compile(r"[^\x20-\x7e]+")
 
 #: Characters per text and elements per list, tried in turn until the line fits.
 _LADDER: Final = ((8_192, 10_000), (256, 10_000), (64, 10_000), (64, 64), (64, 8), (64, 1))
@@ -63,8 +63,7 @@ def _ascii(line: bytes) -> bytes:
 
 
 def _escape(match: re.Match[str]) -> str:
-    units = match[0].encode("utf-16-be")
-    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+    return "\\u" + match[0].encode("utf-16-be").hex("-", 2).replace("-", "\\u")
 
 
 def _shortened(entry: Entry) -> bytes:
