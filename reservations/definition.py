@@ -1,0 +1,311 @@
+"""A protocol file: who says what, where it may stand, which words it uses, and what each word means to us.
+
+The readers know carriers and syntaxes; everything a protocol has of its own stands in its file. A protocol that rides on
+a carrier we read is therefore one TOML file and its vectors, and no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from reservations.datafile import DefinitionError, Path, Source
+from reservations.model import Category, Value
+
+Syntax = Literal["value", "dictionary", "pairs", "directives", "path"]
+Unread = Literal["robots", "reservation-file", "announced", "asset"]
+StatusPattern = Annotated[str, msgspec.Meta(pattern=r"^[1-5]([0-9][0-9]|xx)$")]
+Values = dict[Category, Value]
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Common options of all tables in a protocol file."""
+
+
+class Reference(_Table, kw_only=True):
+    """Where the file's content was taken from: `read` says how well it was read."""
+
+    title: str
+    date: str = ""
+    url: str = ""
+    read: Literal["verified", "secondary", "recalled", "unverified"]
+
+
+class ReasonText(_Table, kw_only=True):
+    """A reason code with its one-sentence description; `unread` names the row of design section 4 it falls under."""
+
+    code: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
+    text: str
+    unread: Unread | None = None
+
+
+class Consequence(_Table, kw_only=True):
+    """A reason code and the value per category that come with an event: by the letter, in effect, in `strict` only."""
+
+    reason: str = ""
+    strict: Values = {}
+    effective: Values = {}
+    vendor: Values = {}
+
+
+class AnswerRow(Consequence, kw_only=True):
+    """What a status means when it answers for a document of the origin. Rows are tried in order."""
+
+    status: tuple[StatusPattern, ...]
+    means: Literal["read", "absent", "denied", "unread"]
+
+
+class ForeignWords(_Table, kw_only=True):
+    """Words by which a home-made file under the protocol's name says no (rulings.md 17)."""
+
+    label: str
+    value: str
+    refusals: tuple[str, ...]
+    uses: tuple[str, ...]
+
+
+class Document(_Table, kw_only=True):
+    """A file at a fixed path of every origin.
+
+    Attributes:
+        path: for example "/robots.txt".
+        format: which reader takes it.
+        max_bytes: cap on the decoded entity; accept: media types to name in the request.
+        answers: what each status means.
+        unread: meaning of a failed fetch and of a body that cannot be read within bounds.
+        forbidden: meaning when robots.txt forbids us to fetch it.
+        malformed: reason code for a body that is not of the format; reading continues with plain negatives.
+        max_rules: rules beyond it make the document unreadable.
+    """
+
+    path: Annotated[str, msgspec.Meta(pattern=r"^/\S+$")]
+    format: Literal["robots_txt", "json_rules"]
+    max_bytes: Annotated[int, msgspec.Meta(ge=512_000, le=16_777_216)]
+    accept: str = "*/*"
+    answers: tuple[AnswerRow, ...]
+    unread: Consequence
+    forbidden: Consequence | None = None
+    malformed: str = ""
+    location: str = "location"
+    max_rules: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000
+    foreign: ForeignWords | None = None
+
+
+class RobotsRules(_Table, kw_only=True):
+    """Allow and Disallow of RFC 9309.
+
+    Attributes:
+        disallowed: the label that stands for "this URL is disallowed".
+        too_complex: reason code of rules that cannot be answered within bounds.
+        note: reason code of what was odd about the file without deciding anything.
+    """
+
+    disallowed: str
+    too_complex: str
+    note: str
+
+
+class RobotsLine(_Table, kw_only=True):
+    """A directive inside robots.txt groups.
+
+    Attributes:
+        name: the key before the colon.
+        paths: "none": the value has no path. "scoped": a value that starts with "/" is scoped to that path.
+            "tolerated": the same, though the protocol knows no paths: issue `path`, negatives only.
+        crawlable_only: the protocol knows no preference for a URL that may not be crawled.
+    """
+
+    name: str
+    syntax: Syntax
+    paths: Literal["none", "scoped", "tolerated"] = "none"
+    crawlable_only: bool = False
+
+
+class HttpField(_Table, kw_only=True):
+    """A response field. `standard = false`: no text defines it, so only negatives count (`nonstandard_carrier`)."""
+
+    name: str
+    syntax: Syntax
+    label: str = ""
+    standard: bool = True
+
+
+class HtmlMeta(_Table, kw_only=True):
+    """A `<meta>` of HTML. `tokens`: the same content under our own product token as name counts too."""
+
+    name: str
+    syntax: Syntax
+    label: str = ""
+    standard: bool = True
+    tokens: bool = False
+
+
+class StatusRow(Consequence, kw_only=True):
+    """What the status of the resource itself means. Rows are tried in order; the first that fits counts.
+
+    Attributes:
+        fields: one of these must be there, by name or as "name: prefix of the value"; empty: no matter.
+        outcome: "content" the body is what was asked for; "signal" the values below are a statement; else a verdict.
+    """
+
+    status: tuple[StatusPattern, ...]
+    fields: tuple[str, ...] = ()
+    outcome: Literal["content", "signal", "redirected", "unchanged", "absent", "deferred", "failed"]
+
+
+class RedirectRow(Consequence, kw_only=True):
+    """A redirect to a page that asks for something a crawler has not: a login, a subscription, a consent.
+
+    `segments` are compared whole with the last two segments of the target's path, file suffix cut.
+    """
+
+    segments: tuple[str, ...]
+
+
+class Meaning(_Table, kw_only=True):
+    """What one value of a label means.
+
+    Attributes:
+        value: the exact spelling; "*" stands for any value, "" for none.
+        also: other spellings that plainly mean the same. Only for denials: a positive must be well-formed.
+        strict: by the letter; effective: after careful handling; vendor: binds in profile `strict` only.
+        media: only for resources of these media types ("image/*"); empty: all.
+        embedded: when said by a page, it also covers the media that the page embeds.
+        reason: overrides the label's reason code.
+    """
+
+    value: str
+    also: tuple[str, ...] = ()
+    strict: Values = {}
+    effective: Values = {}
+    vendor: Values = {}
+    issues: tuple[str, ...] = ()
+    media: tuple[str, ...] = ()
+    embedded: bool = False
+    reason: str = ""
+
+
+class Label(_Table, kw_only=True):
+    """One word of a protocol. `condition`: its value is a condition (a policy's URL), not a statement of its own."""
+
+    name: str
+    reason: str
+    condition: bool = False
+    values: tuple[Meaning, ...]
+
+
+class Protocol(_Table, kw_only=True):
+    """One protocol file.
+
+    Attributes:
+        order: which protocol is named first when several decide alike (small first).
+        vectors: names of the protocol in test vectors.
+        supersedes: carriers in rising precedence when later ones override earlier ones; empty: the most restrictive
+            statement counts, whatever its carrier.
+        case_sensitive: labels and values in another case count as negatives only (`case`).
+    """
+
+    id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+$")]
+    name: str
+    steward: str
+    version: str
+    date: str
+    status: str
+    eu_status: str
+    reviewed: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    order: int
+    sources: tuple[Reference, ...]
+    vectors: tuple[str, ...] = ()
+    supersedes: tuple[str, ...] = ()
+    case_sensitive: bool = False
+    reasons: tuple[ReasonText, ...]
+    documents: tuple[Document, ...] = ()
+    robots_rules: RobotsRules | None = None
+    robots_lines: tuple[RobotsLine, ...] = ()
+    http_fields: tuple[HttpField, ...] = ()
+    html_metas: tuple[HtmlMeta, ...] = ()
+    statuses: tuple[StatusRow, ...] = ()
+    redirects: tuple[RedirectRow, ...] = ()
+    labels: tuple[Label, ...] = ()
+
+
+#: Values that close a category.
+CLOSING: Final = frozenset({Value.DENY, Value.CONDITIONAL})
+
+
+def load_protocol(text: str, file: str) -> Protocol:
+    """A protocol file's text to its value; raises DefinitionError naming all faults of the file."""
+    source = Source(text, file)
+    protocol = source.read(Protocol)
+    faults = [source.fault(path, problem) for path, problem in _contradictions(protocol)]
+    if faults:
+        raise DefinitionError(faults)
+    return protocol
+
+
+def digest_of(texts: dict[str, str]) -> str:
+    """One digest over a set of named texts, independent of their order."""
+    whole = hashlib.sha256()
+    for name in sorted(texts):
+        for part in (name.encode(), texts[name].encode()):
+            whole.update(len(part).to_bytes(8, "big") + part)
+    return "sha256:" + whole.hexdigest()
+
+
+def _contradictions(protocol: Protocol) -> Iterator[tuple[Path, str]]:
+    """What the types cannot say: codes that are not described, labels that do not exist, leniency towards consent."""
+    codes = {reason.code for reason in protocol.reasons}
+    labels = {label.name for label in protocol.labels}
+    for path, code in _codes_used(protocol):
+        if code not in codes:
+            yield path, f"reason {code!r} is not described; [[reasons]] describes: {', '.join(sorted(codes))}"
+    for path, name in _labels_used(protocol):
+        if name not in labels:
+            yield path, f"there is no label {name!r}; [[labels]] are: {', '.join(sorted(labels))}"
+    for at, label in enumerate(protocol.labels):
+        for index, meaning in enumerate(label.values):
+            if meaning.also and any(value not in CLOSING for value in meaning.effective.values()):
+                yield (
+                    ("labels", at, "values", index, "also"),
+                    "only a denial may have other spellings; allowed in effective: deny, conditional",
+                )
+    carriers = {"robots_txt", "well_known", "http_field", "html_meta"}
+    for index, carrier in enumerate(protocol.supersedes):
+        if carrier not in carriers:
+            yield ("supersedes", index), f"unknown carrier {carrier!r}; allowed: {', '.join(sorted(carriers))}"
+
+
+def _codes_used(protocol: Protocol) -> Iterator[tuple[Path, str]]:
+    for at, label in enumerate(protocol.labels):
+        yield ("labels", at, "reason"), label.reason
+        for index, meaning in enumerate(label.values):
+            if meaning.reason:
+                yield ("labels", at, "values", index, "reason"), meaning.reason
+    for at, document in enumerate(protocol.documents):
+        if document.malformed:
+            yield ("documents", at, "malformed"), document.malformed
+        for index, row in enumerate(document.answers):
+            if row.reason:
+                yield ("documents", at, "answers", index, "reason"), row.reason
+        yield ("documents", at, "unread", "reason"), document.unread.reason
+    for at, status in enumerate(protocol.statuses):
+        if status.outcome != "content":
+            yield ("statuses", at, "reason"), status.reason
+    for at, redirect in enumerate(protocol.redirects):
+        yield ("redirects", at, "reason"), redirect.reason
+
+
+def _labels_used(protocol: Protocol) -> Iterator[tuple[Path, str]]:
+    for at, field in enumerate(protocol.http_fields):
+        if field.syntax == "value":
+            yield ("http_fields", at, "name"), field.label or field.name
+    for at, meta in enumerate(protocol.html_metas):
+        if meta.syntax == "value":
+            yield ("html_metas", at, "name"), meta.label or meta.name
+    if protocol.robots_rules:
+        yield ("robots_rules", "disallowed"), protocol.robots_rules.disallowed
+
+

@@ -1,0 +1,240 @@
+"""What an origin's own files say of a URL: robots.txt first, then every reservation file that robots.txt lets us read.
+
+Each file's table says what a status means; a reader takes what is left. Files are read once and remembered by the
+answer they came from.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Final, Generic, NamedTuple, TypeVar, cast
+
+from reservations.access.head import retry_after_s, status_fits
+from reservations.definition import Consequence, Document
+from reservations.model import Answer, Facts, Signal
+from reservations.readers.http_head import media_type_of
+from reservations.readers.robots_lines import choose, read_lines
+from reservations.readers.robots_match import subject_of
+from reservations.readers.robots_txt import Answered, RobotsTxt
+from reservations.readers.well_known import Rules, is_page, parse_rules, read_rules
+from reservations.statement import Place, Reading, Vocabulary
+from reservations.urls import origin_of
+
+_REMEMBERED_FILES: Final = 4096
+_REMEMBERED_URLS: Final = 1024
+
+_T = TypeVar("_T")
+
+
+class Found(NamedTuple):
+    """What the files say.
+
+    Attributes:
+        signals: every statement, in no order.
+        consulted: outcome per file.
+        missing: the first file that is still to be asked for, with the protocol that wants it.
+        retry_after_s: the longest wait that a file's failed answer asks for.
+    """
+
+    signals: tuple[Signal, ...]
+    consulted: dict[str, str]
+    missing: tuple[str, Document] | None
+    retry_after_s: int
+
+
+class _Memory(Generic[_T]):
+    """Values by the identity of what they were made from, the least recently used forgotten first.
+
+    The sources are held too, so that an identity cannot come back as another object.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._held: OrderedDict[Hashable, tuple[Sequence[object], _T]] = OrderedDict()
+        self._size = size
+
+    def get(self, sources: Sequence[object], key: Hashable, make: Callable[[], _T]) -> _T:
+        """The value of `make()`, made at most once while it is remembered."""
+        name = (key, tuple(map(id, sources)))
+        held = self._held.get(name)
+        if held is not None:
+            self._held.move_to_end(name)
+            return held[1]
+        value = make()
+        self._held[name] = (tuple(sources), value)
+        if len(self._held) > self._size:
+            self._held.popitem(last=False)
+        return value
+
+
+class OriginFiles:
+    """The files that protocols want from every origin."""
+
+    def __init__(self, vocabularies: Sequence[Vocabulary]) -> None:
+        wanted = [(vocabulary, document) for vocabulary in vocabularies for document in vocabulary.protocol.documents]
+        # robots.txt first: it says which of the others may be asked for.
+        self._wanted = sorted(wanted, key=lambda item: item[1].format != "robots_txt")
+        self._vocabularies = vocabularies
+        self._robots: _Memory[tuple[RobotsTxt, tuple[str, ...]]] = _Memory(_REMEMBERED_FILES)
+        self._rules: _Memory[Rules] = _Memory(_REMEMBERED_FILES)
+        self._found: _Memory[Found] = _Memory(_REMEMBERED_URLS)
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """What is asked for, in order."""
+        return tuple(document for _, document in self._wanted)
+
+    def read(self, facts: Facts, tokens: tuple[str, ...]) -> Found:
+        """What the files among the facts say of the URL."""
+        answers = [facts.documents.get(document.path) for _, document in self._wanted]
+        return self._found.get(answers, (facts.url, tokens), lambda: self._read(facts, tokens, answers))
+
+    def _read(self, facts: Facts, tokens: tuple[str, ...], answers: Sequence[Answer | None]) -> Found:
+        signals: list[Signal] = []
+        consulted: dict[str, str] = {}
+        missing = None
+        wait = 0
+        robots: RobotsTxt | None = None
+        for (vocabulary, document), answer in zip(self._wanted, answers, strict=True):
+            if robots is not None and answer is None and not self._may_ask(robots, tokens, facts.url, document.path):
+                answer = _FORBIDDEN  # noqa: PLW2901 what the caller would have reported
+            if answer is None:
+                missing = missing or (vocabulary.protocol.id, document)
+                continue
+            means, row = _meaning(document, answer)
+            consulted[document.path] = _outcome(answer, means)
+            if means == "unread":
+                wait = max(wait, retry_after_s(answer.headers))
+            if row is not None:
+                signals.append(_consequence(vocabulary, document, row, consulted[document.path]))
+            if means != "read":
+                continue
+            if document.format == "robots_txt":
+                robots, odd = self._robots.get((answer,), "", lambda answer=answer: _parse_robots(answer))
+                signals.extend(self._robots_signals(vocabulary, document, robots, odd, tokens, facts.url))
+            elif is_page(answer.body, media_type_of(answer.headers)):
+                consulted[document.path] = "soft-404"
+            else:
+                signals.extend(self._rules_signals(vocabulary, document, answer, facts.url))
+        return Found(tuple(signals), consulted, missing, wait)
+
+    def _robots_signals(
+        self,
+        vocabulary: Vocabulary,
+        document: Document,
+        robots: RobotsTxt,
+        odd: tuple[str, ...],
+        tokens: tuple[str, ...],
+        url: str,
+    ) -> list[Signal]:
+        """What robots.txt says: its rules, the directives of other protocols in it, and what was odd about it."""
+        answered = robots.ask(tokens, url)
+        signals = _rule_signals(vocabulary, document, answered, too_complex=robots.too_complex)
+        named = robots.named(tokens)
+        subject = subject_of(url)
+        for other in self._vocabularies:
+            directives = other.protocol.robots_lines
+            chosen = [
+                (directive, choose(robots.lines(directive.name, tokens), named=named))
+                for directive in directives
+                if answered.allowed or not directive.crawlable_only
+            ]
+            if any(lines.binding or lines.careful for _, lines in chosen):
+                signals += read_lines(chosen, other, frozenset(map(str.lower, tokens)), subject, document.path)
+        rules = vocabulary.protocol.robots_rules
+        issues = (*odd, *robots.issues, *(("truncated",) if robots.truncated else ()))
+        if rules is not None and issues:
+            signals.append(
+                Signal(
+                    protocol=vocabulary.protocol.id,
+                    reason=rules.note,
+                    carrier="robots_txt",
+                    source=document.path,
+                    issues=tuple(dict.fromkeys(issues)),
+                )
+            )
+        return signals
+
+    def _rules_signals(self, vocabulary: Vocabulary, document: Document, answer: Answer, url: str) -> list[Signal]:
+        """What a list of rules says."""
+        rules = self._rules.get(
+            (answer,),
+            document.path,
+            lambda: parse_rules(answer.body, document, vocabulary, truncated=answer.truncated),
+        )
+        if rules.unreadable:
+            return [_consequence(vocabulary, document, document.unread, rules.unreadable)]
+        return read_rules(rules, document, vocabulary, subject_of(url))
+
+    @staticmethod
+    def _may_ask(robots: RobotsTxt, tokens: tuple[str, ...], url: str, path: str) -> bool:
+        """Whether robots.txt lets us fetch another file of its origin."""
+        return robots.ask(tokens, f"{origin_of(url)}{path}").allowed
+
+
+#: What the caller would report of a file that robots.txt forbids us.
+_FORBIDDEN: Final = Answer(url="", failure="robots")
+
+
+def _meaning(document: Document, answer: Answer) -> tuple[str, Consequence | None]:
+    """What an answer means, and the statement that comes with it, if any."""
+    if answer.failure == "robots" and document.forbidden is not None:
+        return "forbidden", document.forbidden
+    if answer.status is not None:
+        for row in document.answers:
+            if status_fits(answer.status, row.status):
+                if row.means == "unread" or (row.means == "read" and answer.failure):
+                    break
+                return row.means, row if row.means == "denied" else None
+    return "unread", document.unread
+
+
+def _outcome(answer: Answer, means: str) -> str:
+    """An answer in one word, for the log."""
+    if means == "forbidden":
+        return means
+    if answer.failure:
+        return answer.failure
+    return str(answer.status)
+
+
+def _consequence(vocabulary: Vocabulary, document: Document, row: Consequence, excerpt: str) -> Signal:
+    """The statement that an answer makes by what it is, not by what it holds."""
+    return Signal(
+        protocol=vocabulary.protocol.id,
+        reason=row.reason,
+        carrier="robots_txt" if document.format == "robots_txt" else "well_known",
+        source=document.path,
+        locator="status",
+        excerpt=excerpt,
+        strict=row.strict,
+        effective=row.effective,
+        vendor=row.vendor,
+    )
+
+
+def _parse_robots(answer: Answer) -> tuple[RobotsTxt, tuple[str, ...]]:
+    """The file, read; a web page in its place is an empty file (RFC 9309 2.3.1.5 leaves it open)."""
+    if is_page(answer.body, ""):
+        return RobotsTxt.parse(b""), ("html_robots",)
+    return RobotsTxt.parse(answer.body, truncated=answer.truncated), ()
+
+
+def _rule_signals(
+    vocabulary: Vocabulary, document: Document, answered: Answered, *, too_complex: bool
+) -> list[Signal]:
+    """What the rules of robots.txt say of the URL."""
+    rules = vocabulary.protocol.robots_rules
+    if rules is None or answered.allowed:
+        return []
+    if too_complex or answered.too_complex:
+        row = Consequence(
+            reason=rules.too_complex, strict=document.unread.strict, effective=document.unread.effective
+        )
+        return [_consequence(vocabulary, document, row, "too complex")]
+    reading = Reading(rules.disallowed, "", addressed_to="all" if answered.group == "*" else "us")
+    if answered.strict_allowed:
+        reading = reading.weakened(*answered.leniencies)
+    place = Place("robots_txt", document.path, f"line {answered.line}", answered.rule or "")
+    signal = vocabulary.signal(reading, place)
+    return [] if signal is None else [signal]

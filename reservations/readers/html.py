@@ -1,0 +1,184 @@
+"""Reads the `<meta>` statements of an HTML page: one bounded pass for all protocols, whatever the encoding.
+
+A cheap scan over the tags' own octets decides whether any of them could concern us; only then is the page parsed, and
+only the parser's answer counts (comments, scripts and templates hold no statements). Encoding as in the HTML standard:
+byte order mark, then the Content-Type of the response, then the document's own declaration
+(https://html.spec.whatwg.org/multipage/parsing.html#determining-the-character-encoding).
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from lxml import etree
+
+from reservations.definition import HtmlMeta
+from reservations.model import Signal
+from reservations.readers.words import SYNTAX
+from reservations.statement import Place, Vocabulary
+
+#: How much of a page is looked at; the second figure when the first holds no end of the head.
+_MAX_OCTETS: Final = 1 << 20
+_MAX_OCTETS_LONG_HEAD: Final = 4 << 20
+_PRESCAN_OCTETS: Final = 1024
+_MAX_TAGS: Final = 2000
+_MAX_METAS: Final = 1000
+
+_TAG: Final = re.compile(rb"<meta[\s/](?:[^>\"']|\"[^\"]*+\"|'[^']*+')*+", re.IGNORECASE)
+_NAME: Final = re.compile(rb"(?:name|property|http-equiv)\s*=\s*(?:\"\s*([^\"]*?)\s*\"|'\s*([^']*?)\s*'|([^\s\"'>]+))")
+_CHARSET: Final = re.compile(rb"<meta[^>]{0,512}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+_MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+#: Encodings of the web by the beginning of their labels; all others are read as UTF-8, which harms no ASCII octet.
+_CODECS: Final = (
+    ("iso-2022-jp", "iso2022_jp"), ("shift", "cp932"), ("sjis", "cp932"), ("x-sjis", "cp932"), ("windows-31j", "cp932"),
+    ("euc-jp", "euc_jp"), ("euc-kr", "cp949"), ("big5", "big5hkscs"), ("gb", "gb18030"), ("x-gbk", "gb18030"),
+    ("iso-8859-1", "cp1252"), ("latin1", "cp1252"), ("windows-1252", "cp1252"), ("us-ascii", "cp1252"),
+    ("windows-1251", "cp1251"), ("windows-1250", "cp1250"), ("iso-8859-2", "iso8859_2"), ("koi8", "koi8_u"),
+)  # fmt: skip
+_HIDING: Final = frozenset({"template", "textarea", "title", "script", "style", "xmp", "iframe", "noembed", "noframes"})
+
+
+class Meta(NamedTuple):
+    """A meta that some protocol reads, with that protocol's words."""
+
+    meta: HtmlMeta
+    vocabulary: Vocabulary
+
+
+#: Lower-case meta name to everything that reads it.
+Metas = Mapping[str, tuple[Meta, ...]]
+
+
+class Found(NamedTuple):
+    """One `<meta>` of the parsed page: its name in lower case, content, the attribute that named it, where it stood."""
+
+    name: str
+    content: str
+    attribute: str
+    in_body: bool
+    number: int
+
+
+def read_html(
+    body: bytes, charset: str, metas: Metas, tokens: frozenset[str], media_type: str, *, embedding: bool = False
+) -> list[Signal]:
+    """Every statement in the page's metas.
+
+    Args:
+        body: the entity.
+        charset: of the response's Content-Type, or "".
+        metas: what to look for. A meta that is marked `tokens` is looked for under our product tokens too.
+        tokens: our product tokens in lower case.
+        media_type: of the resource the statements are to cover.
+        embedding: the page embeds the resource; only statements that extend to media count.
+    """
+    wanted = dict(metas)
+    for name in tokens:
+        wanted[name] = tuple(meta for group in metas.values() for meta in group if meta.meta.tokens)
+    page = _ascii_octets(_window(body), charset)
+    if not _concerns(page, wanted):
+        return []
+    signals: list[Signal] = []
+    for found in _metas(page):
+        for meta in wanted.get(found.name, ()):
+            signals.extend(_signals(found, meta, tokens, media_type, embedding=embedding))
+    return signals
+
+
+def is_html(media_type: str, body: bytes) -> bool:
+    """Whether a browser might show this as HTML; a text that begins with a tag counts, whatever it is called."""
+    if media_type in ("text/html", "application/xhtml+xml"):
+        return True
+    if media_type.partition("/")[0] in ("image", "audio", "video", "font") or media_type == "application/pdf":
+        return False
+    return body[:_PRESCAN_OCTETS].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\f").startswith(b"<")
+
+
+def _window(body: bytes) -> bytes:
+    if len(body) <= _MAX_OCTETS:
+        return body
+    window = body[:_MAX_OCTETS]
+    return window if b"</head" in window.lower() else body[:_MAX_OCTETS_LONG_HEAD]
+
+
+def _ascii_octets(body: bytes, charset: str) -> bytes:
+    """The page in UTF-8, or as it is when its encoding writes tags in ASCII octets anyway."""
+    for mark, name in _MARKS:
+        if body.startswith(mark):
+            return body[len(mark) :].decode(name, "replace").encode() if name != "utf-8" else body[len(mark) :]
+    declared = charset.lower()
+    if not declared and (match := _CHARSET.search(body[:_PRESCAN_OCTETS])):
+        # A declaration that can be read as ASCII cannot be true when it says UTF-16: the standard reads it as UTF-8.
+        declared = match[1].decode("ascii").lower().replace("utf-16", "utf-8")
+    head = body[:_PRESCAN_OCTETS]
+    if "utf-16" in declared or "utf16" in declared or head.count(0) * 3 > len(head):
+        big = "be" in declared or ("le" not in declared and head[:1] == b"\0")
+        return body.decode("utf-16-be" if big else "utf-16-le", "replace").encode("utf-8", "replace")
+    return _utf8(body, declared)
+
+
+def _utf8(body: bytes, declared: str) -> bytes:
+    codec = next((codec for prefix, codec in _CODECS if declared.startswith(prefix)), "utf-8")
+    return body if body.isascii() and codec != "iso2022_jp" else body.decode(codec, "replace").encode()
+
+
+def _concerns(page: bytes, wanted: Metas) -> bool:
+    """Whether any meta tag might be one we look for. Says yes whenever in doubt."""
+    tags = 0
+    for tags, tag in enumerate(_TAG.finditer(page)):  # noqa: B007 the count is used after the loop
+        text = tag[0].lower()
+        if b"&" in text or b"\0" in text:
+            return True
+        for name in _NAME.finditer(text):
+            if (name[1] or name[2] or name[3] or b"").decode("latin-1") in wanted:
+                return True
+        if tags > _MAX_TAGS:
+            return True
+    return False
+
+
+def _metas(page: bytes) -> Iterator[Found]:
+    """The metas of the parsed page, in document order."""
+    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, recover=True)
+    try:
+        root = etree.fromstring(page.replace(b"\0", b"\xef\xbf\xbd"), parser)
+    except (etree.LxmlError, ValueError):
+        return
+    if root is None:
+        return
+    for number, element in enumerate(root.iter("meta"), start=1):
+        if number > _MAX_METAS:
+            return
+        parents = {parent.tag for parent in element.iterancestors()}
+        if parents & _HIDING:
+            continue
+        for attribute in ("name", "property", "http-equiv"):
+            name = element.get(attribute)
+            if name:
+                content = element.get("content") or ""
+                yield Found(name.strip().lower(), content, attribute, "body" in parents, number)
+
+
+def _signals(
+    found: Found, reader: Meta, tokens: frozenset[str], media_type: str, *, embedding: bool
+) -> Iterator[Signal]:
+    meta, vocabulary = reader
+    odd = tuple(
+        issue
+        for issue, holds in (
+            ("attribute", found.attribute != "name"),
+            ("in_body", found.in_body),
+            ("nonstandard_carrier", not meta.standard),
+        )
+        if holds
+    )
+    text = f'<meta {found.attribute}="{found.name}" content="{found.content}">'
+    place = Place("html_meta", "body", f"meta {found.number}", text)
+    for reading in SYNTAX[meta.syntax]([found.content], meta.label or meta.name, vocabulary, tokens):
+        stated = reading.weakened(*odd) if odd else reading
+        signal = vocabulary.signal(stated, place, media_type, embedding=embedding)
+        if signal is not None:
+            yield signal

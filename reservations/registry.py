@@ -1,0 +1,311 @@
+"""The protocols in force and their readers: facts in, every statement in them out, and what is still wanted.
+
+Protocols are data; nothing here knows one by name. What was read once is remembered by the answer it came from, within
+a bound; remembering changes no answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from reservations.access.head import redirect_signals, retry_after_s, status_row, status_signal
+from reservations.datafile import DefinitionError, Fault
+from reservations.decide import DECIDING, REPORTED, Case, Outcome, by_the_letter, combine, decide, open_purposes, resolve
+from reservations.definition import Document, Protocol, StatusRow, digest_of, load_protocol
+from reservations.model import Answer, Category, Decision, Facts, Hop, Signal, Value, Verdict, Want, Wants
+from reservations.origin import Found, OriginFiles
+from reservations.policy import Policy
+from reservations.readers.html import Meta, is_html, read_html
+from reservations.readers.http_head import Field, first, media_type_of, read_head
+from reservations.statement import Vocabulary
+from reservations.urls import UrlError, canonical_url, origin_of
+
+#: A group for this token binds whatever token the operator chose.
+HOUSE_TOKEN: Final = "KnockfirstBot"
+
+_SOURCE_RANK: Final[Mapping[str, int]] = {"url": 1, "head": 2, "body": 3}
+_DIGITS: Final = re.compile(r"\d+")
+_UNKNOWN_STATUS: Final = StatusRow(status=(), outcome="failed", reason="http.unexpected-status")
+
+
+class Values(NamedTuple):
+    """A value per category, by the letter and after careful handling."""
+
+    strict: dict[Category, Value]
+    effective: dict[Category, Value]
+
+
+class _Seen(NamedTuple):
+    """All that the facts show so far."""
+
+    signals: tuple[Signal, ...]
+    found: Found
+    consulted: dict[str, str]
+    status: StatusRow | None
+    media_type: str
+    location: str
+
+
+class Registry:
+    """Protocols and their readers.
+
+    Attributes:
+        protocols: by id, in the order in which they are named as reasons.
+        digest: "sha256:..." over all files.
+        documents: files asked for at every origin, robots.txt first.
+        reasons: every reason code of the protocols with its sentence.
+    """
+
+    def __init__(self, protocols: Iterable[Protocol], digest: str) -> None:
+        ordered = sorted(protocols, key=lambda protocol: (protocol.order, protocol.id))
+        self.protocols: dict[str, Protocol] = {protocol.id: protocol for protocol in ordered}
+        self.digest = digest
+        self._vocabularies = {protocol.id: Vocabulary(protocol) for protocol in ordered}
+        self._origin = OriginFiles(tuple(self._vocabularies.values()))
+        self.documents: tuple[Document, ...] = self._origin.documents
+        self.reasons = {reason.code: reason.text for protocol in ordered for reason in protocol.reasons}
+        self._unread = {
+            reason.code: reason.unread for protocol in ordered for reason in protocol.reasons if reason.unread
+        }
+        self._order = {protocol.id: number for number, protocol in enumerate(ordered)}
+        self._statuses = [(protocol, row) for protocol in ordered for row in protocol.statuses]
+        self._fields: dict[str, tuple[Field, ...]] = {}
+        self._metas: dict[str, tuple[Meta, ...]] = {}
+        for vocabulary in self._vocabularies.values():
+            for field in vocabulary.protocol.http_fields:
+                self._fields[field.name] = (*self._fields.get(field.name, ()), Field(field, vocabulary))
+            for meta in vocabulary.protocol.html_metas:
+                self._metas[meta.name] = (*self._metas.get(meta.name, ()), Meta(meta, vocabulary))
+
+    @classmethod
+    def load(cls, protocols: Mapping[str, str]) -> Registry:
+        """Reads protocol files, given by file name; raises DefinitionError with all faults of all files."""
+        faults: list[Fault] = []
+        read: dict[str, Protocol] = {}
+        for file in sorted(protocols):
+            try:
+                protocol = load_protocol(protocols[file], file)
+            except DefinitionError as error:
+                faults.extend(error.faults)
+                continue
+            if protocol.id in read:
+                faults.append(Fault(file, 1, "id", f"another file has the id {protocol.id!r} already"))
+            read[protocol.id] = protocol
+        if sum(document.format == "robots_txt" for item in read.values() for document in item.documents) > 1:
+            faults.append(Fault(", ".join(sorted(protocols)), 1, "documents", "only one may have format = 'robots_txt'"))
+        if faults:
+            raise DefinitionError(faults)
+        return cls(read.values(), digest_of(dict(protocols)))
+
+    def examine(self, facts: Facts, policy: Policy, token: str) -> Decision | Wants:
+        """What follows from the facts, or what is wanted next: the origin's files, then the head, then the body."""
+        seen = self._see(facts, policy, token)
+        standings = combine(self.protocols, seen.signals, DECIDING[policy.profile])
+        stage = "origin" if facts.head is None else "head" if facts.body is None else "body"
+        outcome = decide(
+            Case(
+                stage=stage,
+                standings=standings,
+                unread=self._unread,
+                status=seen.status,
+                policy=policy,
+                attempt=facts.attempt,
+                failure=facts.failure or "",
+                location=seen.location,
+                media_type=seen.media_type,
+                repeats=facts.repeats is not None,
+            )
+        )
+        if seen.found.missing is not None and (outcome is None or stage != "origin"):
+            return _want_document(facts, policy, *seen.found.missing)
+        if outcome is None:
+            return _want_page(facts, policy, stage)
+        return self._decision(facts, policy, seen, outcome, open_purposes(standings, policy))
+
+    def protocol_values(self, facts: Facts, policy: Policy, token: str) -> dict[str, Values]:
+        """Each protocol's own result."""
+        signals = self._see(facts, policy, token).signals
+        groups: dict[str, list[Signal]] = {name: [] for name in self.protocols}
+        for signal in signals:
+            groups[signal.protocol].append(signal)
+        effective = REPORTED[policy.profile]
+        return {
+            name: Values(
+                _plain(resolve(self.protocols[name], ((signal, by_the_letter(signal)) for signal in group))),
+                _plain(resolve(self.protocols[name], ((signal, effective(signal)) for signal in group))),
+            )
+            for name, group in groups.items()
+        }
+
+    def combined_values(self, facts: Facts, policy: Policy, token: str) -> Values:
+        """The result over all protocols."""
+        return self._values(self._see(facts, policy, token).signals, policy)
+
+    def signals(self, facts: Facts, policy: Policy, token: str) -> tuple[Signal, ...]:
+        """Every statement in the facts, in canonical order."""
+        return self._see(facts, policy, token).signals
+
+    def _values(self, signals: tuple[Signal, ...], policy: Policy) -> Values:
+        return Values(
+            _plain(combine(self.protocols, signals, by_the_letter)),
+            _plain(combine(self.protocols, signals, REPORTED[policy.profile])),
+        )
+
+    def _decision(
+        self, facts: Facts, policy: Policy, seen: _Seen, outcome: Outcome, still_open: tuple[Category, ...]
+    ) -> Decision:
+        values = self._values(seen.signals, policy)
+        wait = 0
+        if outcome.verdict is Verdict.DEFERRED:
+            wait = seen.found.retry_after_s if facts.head is None else retry_after_s(facts.head.headers)
+        return Decision(
+            verdict=outcome.verdict,
+            reason=outcome.reason,
+            gate=outcome.gate,
+            strict=values.strict,
+            effective=values.effective,
+            open=still_open,
+            signals=seen.signals,
+            consulted=seen.consulted,
+            retry_after_s=wait,
+            location=seen.location if outcome.verdict is Verdict.REDIRECTED else None,
+        )
+
+    def _see(self, facts: Facts, policy: Policy, token: str) -> _Seen:
+        """Every reader that the facts have something for."""
+        del policy
+        tokens = (token,) if token.lower() == HOUSE_TOKEN.lower() else (token, HOUSE_TOKEN)
+        found = self._origin.read(facts, tokens)
+        signals = list(found.signals)
+        consulted = dict(found.consulted)
+        names = frozenset(map(str.lower, tokens))
+        media_type = (media_type_of(facts.head.headers) if facts.head else "") or facts.media_type or ""
+        status, location = None, ""
+        if facts.head is not None:
+            consulted["head"] = str(facts.head.status)
+            location = _location(facts)
+            status = self._status(facts, signals)
+            signals += read_head(facts.head.headers, self._fields, names, media_type)
+        if facts.head is not None or facts.redirected_from:
+            signals += self._redirects(facts, location)
+        if facts.body is not None:
+            signals += self._page(facts, names, media_type, consulted)
+        signals += self._embedding_page(facts, names, media_type, consulted)
+        if len(signals) > 1:
+            signals.sort(key=self._canonical_order)
+        return _Seen(tuple(signals), found, consulted, status, media_type, location)
+
+    def _status(self, facts: Facts, signals: list[Signal]) -> StatusRow:
+        """What the status means; adds the statement that it makes."""
+        assert facts.head is not None
+        for protocol in self.protocols.values():
+            row = status_row(protocol.statuses, facts.head.status, facts.head.headers)
+            if row is not None:
+                if row.outcome == "signal":
+                    signals.append(status_signal(protocol, row, facts.head.status))
+                return row
+        return _UNKNOWN_STATUS
+
+    def _redirects(self, facts: Facts, location: str) -> list[Signal]:
+        hops = [("url", hop) for hop in facts.redirected_from]
+        if facts.head is not None and location:
+            hops.append(("head", Hop(facts.url, facts.head.status, location)))
+        return [signal for protocol in self.protocols.values() for signal in redirect_signals(protocol, hops)]
+
+    def _page(self, facts: Facts, names: frozenset[str], media_type: str, consulted: dict[str, str]) -> list[Signal]:
+        """Statements inside the resource."""
+        assert facts.body is not None
+        if not is_html(media_type, facts.body):
+            consulted["body"] = "no statements in this format"
+            return []
+        consulted["body"] = "html"
+        charset = _charset(first(facts.head.headers, "content-type") if facts.head else None)
+        return read_html(facts.body, charset, self._metas, names, media_type)
+
+    def _embedding_page(
+        self, facts: Facts, names: frozenset[str], media_type: str, consulted: dict[str, str]
+    ) -> list[Signal]:
+        """Statements that the page which embeds this medium extends to it."""
+        if facts.referrer is None:
+            return []
+        key, answer = _referring_answer(facts)
+        if answer is None or not is_html(media_type_of(answer.headers), answer.body):
+            return []
+        consulted[key] = "html"
+        charset = _charset(first(answer.headers, "content-type"))
+        return read_html(answer.body, charset, self._metas, names, media_type, embedding=True)
+
+    def _canonical_order(self, signal: Signal) -> tuple[object, ...]:
+        """What was known first comes first; the order in which it was read does not matter."""
+        number = _DIGITS.search(signal.locator)
+        return (
+            self._order[signal.protocol],
+            _SOURCE_RANK.get(signal.source, 0),
+            signal.carrier,
+            signal.source,
+            int(number[0][:9]) if number else 0,
+            signal.locator,
+            signal.reason,
+            signal.excerpt,
+            signal.issues,
+            sorted(signal.effective.items()),
+            sorted(signal.strict.items()),
+        )
+
+
+def _plain(standings: Mapping[Category, object]) -> dict[Category, Value]:
+    return {category: standing.value for category, standing in standings.items()}  # type: ignore[attr-defined]
+
+
+def _want_document(facts: Facts, policy: Policy, protocol: str, document: Document) -> Wants:
+    return Wants(
+        what=Want.DOCUMENT,
+        url=f"{origin_of(facts.url)}{document.path}",
+        key=document.path,
+        why=protocol,
+        max_bytes=document.max_bytes,
+        max_redirects=policy.limits.redirects,
+        accept=document.accept,
+    )
+
+
+def _want_page(facts: Facts, policy: Policy, stage: str) -> Wants:
+    return Wants(
+        what=Want.HEAD if stage == "origin" else Want.BODY,
+        url=facts.url,
+        max_bytes=policy.limits.page_bytes,
+        max_redirects=0,
+        accept=",".join(policy.media_types),
+    )
+
+
+def _location(facts: Facts) -> str:
+    """Absolute URL that a redirect names, "" when it names none that can be asked for."""
+    assert facts.head is not None
+    value = first(facts.head.headers, "location")
+    if value is None or not 300 <= facts.head.status < 400:  # noqa: PLR2004 the 3xx class
+        return ""
+    try:
+        return canonical_url(value.encode("latin-1").decode("utf-8", "replace").strip(), facts.url)
+    except (UrlError, UnicodeError):
+        return ""
+
+
+def _charset(content_type: str | None) -> str:
+    match = re.search(r"charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", content_type or "", re.IGNORECASE)
+    return match[1] if match else ""
+
+
+def _referring_answer(facts: Facts) -> tuple[str, Answer | None]:
+    """The page that embeds this one, among the documents: by its path on the same origin, else by its URL."""
+    assert facts.referrer is not None
+    try:
+        if origin_of(facts.referrer) == origin_of(facts.url):
+            path = facts.referrer[len(str(origin_of(facts.referrer))) :] or "/"
+            if path in facts.documents:
+                return path, facts.documents[path]
+    except UrlError:
+        return facts.referrer, None
+    return facts.referrer, facts.documents.get(facts.referrer)

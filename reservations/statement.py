@@ -1,0 +1,160 @@
+"""From a word on a carrier to a statement: `Reading` is what a reader found, `Vocabulary` knows what it means.
+
+Here stands the asymmetry that makes malformed input safe: a negative counts although malformed, a positive only when
+well-formed. No reader decides that for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from reservations.definition import CLOSING, Label, Meaning, Protocol
+from reservations.model import Category, Signal, Value
+
+_MAX_EXCERPT: Final = 256
+
+
+class Reading(NamedTuple):
+    """One label with one value, as found.
+
+    Attributes:
+        label: as written; value: as written, "" when there is none.
+        sound: well-formed and in force by the protocol's letter; else only what it refuses counts.
+        issues: what was odd.
+        conditions: what stood beside it.
+        addressed_to: "all", "us" or "others"; a statement to others has no values for us.
+    """
+
+    label: str
+    value: str
+    sound: bool = True
+    issues: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    addressed_to: str = "all"
+
+    def weakened(self, *issues: str) -> Reading:
+        """The same, not in force by the letter."""
+        return self._replace(sound=False, issues=(*self.issues, *issues))
+
+
+class Place(NamedTuple):
+    """Where a statement stood: carrier, source (key of the answer, "head", "body"), locator, and its own text."""
+
+    carrier: str
+    source: str
+    locator: str
+    text: str
+
+
+class Vocabulary:
+    """The labels of one protocol, ready to be looked up."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self._exact = {label.name: label for label in protocol.labels}
+        self._folded = {label.name.lower(): label for label in protocol.labels}
+        self._fold_is_sound = not protocol.case_sensitive
+
+    def knows(self, label: str) -> bool:
+        """Whether the label is one of ours, in any case."""
+        return label.lower() in self._folded
+
+    def signal(self, reading: Reading, place: Place, media_type: str = "", *, embedding: bool = False) -> Signal | None:
+        """The statement that a reading makes, or None when its label is not of this protocol.
+
+        `embedding`: the reading stands on the page that embeds the resource; only what extends to media counts.
+        """
+        label, sound, issues = self._label(reading)
+        if label is None:
+            return None
+        meaning, sound, odd = self._meaning(label, reading.value, sound=sound and reading.sound)
+        found = list(dict.fromkeys((*reading.issues, *issues, *odd)))
+        if embedding and (meaning is None or not meaning.embedded):
+            return None
+        conditions = reading.conditions
+        if label.condition:
+            conditions = (clean(reading.value.strip("\"'")),)
+        silent = (
+            label.condition
+            or meaning is None
+            or reading.addressed_to == "others"
+            or not _covers(meaning.media, media_type)
+        )
+        return Signal(
+            protocol=self.protocol.id,
+            reason=(meaning.reason if meaning else "") or label.reason,
+            carrier=place.carrier,
+            source=place.source,
+            locator=place.locator,
+            excerpt=clean(place.text),
+            strict={} if silent or meaning is None or not sound else meaning.strict,
+            effective={} if silent or meaning is None else _in_force(meaning.effective, sound=sound),
+            vendor={} if silent or meaning is None else _in_force(meaning.vendor, sound=sound),
+            addressed_to=reading.addressed_to,
+            issues=tuple(found),
+            conditions=conditions,
+        )
+
+    def states(self, reading: Reading, *, by_the_letter: bool = False) -> bool:
+        """Whether a reading says something of a use that counts: in any way, or only as the protocol writes it."""
+        label, sound, _ = self._label(reading)
+        if label is None or label.condition:
+            return False
+        meaning, sound, _ = self._meaning(label, reading.value, sound=sound and reading.sound)
+        if meaning is None or (by_the_letter and not sound):
+            return False
+        return bool(_in_force(meaning.effective, sound=sound))
+
+    def is_negative(self, label: str, value: str) -> bool:
+        """Whether this label with this value plainly refuses something, however it is spelt."""
+        entry = self._folded.get(label.lower())
+        meaning = self._meaning(entry, value, sound=False)[0] if entry else None
+        return meaning is not None and any(item in CLOSING for item in meaning.effective.values())
+
+    def _label(self, reading: Reading) -> tuple[Label | None, bool, tuple[str, ...]]:
+        label = self._exact.get(reading.label)
+        if label is not None:
+            return label, True, ()
+        label = self._folded.get(reading.label.lower())
+        return label, self._fold_is_sound, () if self._fold_is_sound else ("case",)
+
+    def _meaning(self, label: Label, value: str, *, sound: bool) -> tuple[Meaning | None, bool, tuple[str, ...]]:
+        """The meaning of a value; whether it counts as well-formed; what was odd about its spelling."""
+        folded = value.lower()
+        anything: Meaning | None = None
+        near: Meaning | None = None
+        for meaning in label.values:
+            if meaning.value == value:
+                return meaning, sound, meaning.issues
+            if meaning.value == "*":
+                anything = meaning
+            elif folded == meaning.value.lower():
+                if self._fold_is_sound:
+                    return meaning, sound, meaning.issues
+                near = meaning
+            elif folded in meaning.also:
+                return meaning, False, (*meaning.issues, "value")
+        if near is not None:
+            return near, False, (*near.issues, "case")
+        if anything is not None:
+            return anything, sound, anything.issues
+        return None, False, ("value",)
+
+
+def _in_force(values: dict[Category, Value], *, sound: bool) -> dict[Category, Value]:
+    """All values when sound; else only those that refuse."""
+    return values if sound else {category: value for category, value in values.items() if value in CLOSING}
+
+
+def _covers(patterns: Iterable[str], media_type: str) -> bool:
+    """Whether a media type falls under one of the patterns ("image/*"); no pattern: everything."""
+    known = tuple(patterns)
+    return not known or any(
+        media_type == pattern or (pattern.endswith("/*") and media_type.startswith(pattern[:-1])) for pattern in known
+    )
+
+
+def clean(text: str) -> str:
+    """At most 256 characters, with everything that is not printable replaced: fit for a log line."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:_MAX_EXCERPT])
