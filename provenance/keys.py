@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from provenance.checkpoint import Verifier
+from provenance.checkpoint import Verifier, check_name
 
 _MAX_KEY_BYTES = 4_096
 
@@ -39,8 +39,12 @@ class SigningKey(msgspec.Struct, frozen=True):
     private: Ed25519PrivateKey
 
     def verifier(self, origin: str) -> Verifier:
-        """The public half, under the name of the log it signs."""
-        return Verifier(name=origin, public=self.private.public_key().public_bytes_raw())
+        """The public half, under the name of the log it signs.
+
+        Raises:
+            provenance.checkpoint.CheckpointError: the origin cannot name a key.
+        """
+        return Verifier(name=check_name(origin), public=self.private.public_key().public_bytes_raw())
 
 
 def generate(path: Path, *, outside: Iterable[Path] = ()) -> SigningKey:

@@ -101,6 +101,10 @@ class LogWriter:
         disk = disk or Disk()
         lock: BinaryIO | None = None
         try:
+            key.verifier(origin)
+        except CheckpointError as error:
+            raise LogError(f"{folder}: {error}. Choose another origin") from error
+        try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = _lock(folder)
             writer = cls(folder, origin, key, lock=lock, segment_lines=segment_lines, disk=disk)
