@@ -206,6 +206,7 @@ class Protocol(_Table, kw_only=True):
         supersedes: carriers in rising precedence when later ones override earlier ones; empty: the most restrictive
             statement counts, whatever its carrier.
         case_sensitive: labels and values in another case count as negatives only (`case`).
+        token_list: name of the file that says which rules for other crawlers count, and what they say.
     """
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+$")]
@@ -221,6 +222,7 @@ class Protocol(_Table, kw_only=True):
     vectors: tuple[str, ...] = ()
     supersedes: tuple[str, ...] = ()
     case_sensitive: bool = False
+    token_list: str = ""
     reasons: tuple[ReasonText, ...]
     documents: tuple[Document, ...] = ()
     robots_rules: RobotsRules | None = None
@@ -230,6 +232,34 @@ class Protocol(_Table, kw_only=True):
     statuses: tuple[StatusRow, ...] = ()
     redirects: tuple[RedirectRow, ...] = ()
     labels: tuple[Label, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Name and version, for people."""
+        return f"{self.name}, {self.version}"
+
+    def carriers(self) -> tuple[str, ...]:
+        """Where its statements may stand, for people."""
+        return (
+            *(document.path for document in self.documents),
+            *(f"robots.txt {line.name}" for line in self.robots_lines),
+            *(f"header {field.name}" for field in self.http_fields),
+            *(f"meta {meta.name}" for meta in self.html_metas),
+            *(("status",) if self.statuses else ()),
+            *(("rules for other crawlers",) if self.token_list else ()),
+        )
+
+    def row(self) -> dict[str, str]:
+        """The protocol as a row of a table: what it is, where it stands, when it was last looked at."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "version": self.version,
+            "date": self.date,
+            "status": self.status,
+            "carriers": ", ".join(self.carriers()),
+            "reviewed": self.reviewed,
+        }
 
 
 #: Values that close a category.

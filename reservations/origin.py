@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Final, Generic, NamedTuple, TypeVar, cast
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from reservations.access.head import retry_after_s, status_fits
 from reservations.definition import Consequence, Document
@@ -17,6 +17,7 @@ from reservations.readers.http_head import media_type_of
 from reservations.readers.robots_lines import choose, read_lines
 from reservations.readers.robots_match import subject_of
 from reservations.readers.robots_txt import Answered, RobotsTxt
+from reservations.readers.tokens import Setting, TokenList, read_tokens
 from reservations.readers.well_known import Rules, is_page, parse_rules, read_rules
 from reservations.statement import Place, Reading, Vocabulary
 from reservations.urls import origin_of
@@ -41,6 +42,13 @@ class Found(NamedTuple):
     consulted: dict[str, str]
     missing: tuple[str, Document] | None
     retry_after_s: int
+
+
+class Asker(NamedTuple):
+    """Who asks: our product tokens, our own first, and whose rules bind besides ("own", "class", "any")."""
+
+    tokens: tuple[str, ...]
+    setting: Setting
 
 
 class _Memory(Generic[_T]):
@@ -70,11 +78,12 @@ class _Memory(Generic[_T]):
 class OriginFiles:
     """The files that protocols want from every origin."""
 
-    def __init__(self, vocabularies: Sequence[Vocabulary]) -> None:
+    def __init__(self, vocabularies: Sequence[Vocabulary], token_lists: Sequence[TokenList]) -> None:
         wanted = [(vocabulary, document) for vocabulary in vocabularies for document in vocabulary.protocol.documents]
         # robots.txt first: it says which of the others may be asked for.
         self._wanted = sorted(wanted, key=lambda item: item[1].format != "robots_txt")
         self._vocabularies = vocabularies
+        self._token_lists = token_lists
         self._robots: _Memory[tuple[RobotsTxt, tuple[str, ...]]] = _Memory(_REMEMBERED_FILES)
         self._rules: _Memory[Rules] = _Memory(_REMEMBERED_FILES)
         self._found: _Memory[Found] = _Memory(_REMEMBERED_URLS)
@@ -84,19 +93,30 @@ class OriginFiles:
         """What is asked for, in order."""
         return tuple(document for _, document in self._wanted)
 
-    def read(self, facts: Facts, tokens: tuple[str, ...]) -> Found:
+    def read(self, facts: Facts, asker: Asker) -> Found:
         """What the files among the facts say of the URL."""
         answers = [facts.documents.get(document.path) for _, document in self._wanted]
-        return self._found.get(answers, (facts.url, tokens), lambda: self._read(facts, tokens, answers))
+        return self._found.get(answers, (facts.url, asker), lambda: self._read(facts, asker, answers))
 
-    def _read(self, facts: Facts, tokens: tuple[str, ...], answers: Sequence[Answer | None]) -> Found:
+    def robots(self, facts: Facts) -> RobotsTxt | None:
+        """The origin's robots.txt, None when it was not read."""
+        for _, document in self._wanted:
+            answer = facts.documents.get(document.path)
+            if document.format == "robots_txt" and answer is not None and _meaning(document, answer)[0] == "read":
+                return self._parsed(answer)[0]
+        return None
+
+    def _parsed(self, answer: Answer) -> tuple[RobotsTxt, tuple[str, ...]]:
+        return self._robots.get((answer,), "", lambda: _parse_robots(answer))
+
+    def _read(self, facts: Facts, asker: Asker, answers: Sequence[Answer | None]) -> Found:
         signals: list[Signal] = []
         consulted: dict[str, str] = {}
         missing = None
         wait = 0
         robots: RobotsTxt | None = None
         for (vocabulary, document), answer in zip(self._wanted, answers, strict=True):
-            if robots is not None and answer is None and not self._may_ask(robots, tokens, facts.url, document.path):
+            if robots is not None and answer is None and not _may_ask(robots, asker, facts.url, document.path):
                 answer = _FORBIDDEN  # noqa: PLW2901 what the caller would have reported
             if answer is None:
                 missing = missing or (vocabulary.protocol.id, document)
@@ -110,12 +130,12 @@ class OriginFiles:
             if means != "read":
                 continue
             if document.format == "robots_txt":
-                robots, odd = self._robots.get((answer,), "", lambda answer=answer: _parse_robots(answer))
-                signals.extend(self._robots_signals(vocabulary, document, robots, odd, tokens, facts.url))
+                robots, odd = self._parsed(answer)
+                signals += self._robots_signals(vocabulary, document, robots, odd, asker, facts.url)
             elif is_page(answer.body, media_type_of(answer.headers)):
                 consulted[document.path] = "soft-404"
             else:
-                signals.extend(self._rules_signals(vocabulary, document, answer, facts.url))
+                signals += self._rules_signals(vocabulary, document, answer, facts.url)
         return Found(tuple(signals), consulted, missing, wait)
 
     def _robots_signals(
@@ -124,10 +144,11 @@ class OriginFiles:
         document: Document,
         robots: RobotsTxt,
         odd: tuple[str, ...],
-        tokens: tuple[str, ...],
+        asker: Asker,
         url: str,
     ) -> list[Signal]:
-        """What robots.txt says: its rules, the directives of other protocols in it, and what was odd about it."""
+        """What robots.txt says: its rules, the directives of other protocols, rules for others, what was odd."""
+        tokens = asker.tokens
         answered = robots.ask(tokens, url)
         signals = _rule_signals(vocabulary, document, answered, too_complex=robots.too_complex)
         named = robots.named(tokens)
@@ -141,6 +162,8 @@ class OriginFiles:
             ]
             if any(lines.binding or lines.careful for _, lines in chosen):
                 signals += read_lines(chosen, other, frozenset(map(str.lower, tokens)), subject, document.path)
+        for listed in self._token_lists:
+            signals += read_tokens(robots, url, tokens, asker.setting, listed)
         rules = vocabulary.protocol.robots_rules
         issues = (*odd, *robots.issues, *(("truncated",) if robots.truncated else ()))
         if rules is not None and issues:
@@ -166,10 +189,10 @@ class OriginFiles:
             return [_consequence(vocabulary, document, document.unread, rules.unreadable)]
         return read_rules(rules, document, vocabulary, subject_of(url))
 
-    @staticmethod
-    def _may_ask(robots: RobotsTxt, tokens: tuple[str, ...], url: str, path: str) -> bool:
-        """Whether robots.txt lets us fetch another file of its origin."""
-        return robots.ask(tokens, f"{origin_of(url)}{path}").allowed
+
+def _may_ask(robots: RobotsTxt, asker: Asker, url: str, path: str) -> bool:
+    """Whether robots.txt lets us fetch another file of its origin."""
+    return robots.ask(asker.tokens, f"{origin_of(url)}{path}").allowed
 
 
 #: What the caller would report of a file that robots.txt forbids us.

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from reservations.access.head import redirect_signals, retry_after_s, status_row, status_signal
 from reservations.datafile import DefinitionError, Fault
-from reservations.decide import DECIDING, REPORTED, Case, Outcome, by_the_letter, combine, decide, open_purposes, resolve
+from reservations.decide import DECIDING, REPORTED, Case, Outcome, Standings, by_the_letter, combine, decide, open_purposes
 from reservations.definition import Document, Protocol, StatusRow, digest_of, load_protocol
 from reservations.model import Answer, Category, Decision, Facts, Hop, Signal, Value, Verdict, Want, Wants
-from reservations.origin import Found, OriginFiles
+from reservations.origin import Asker, Found, OriginFiles
 from reservations.policy import Policy
 from reservations.readers.html import Meta, is_html, read_html
 from reservations.readers.http_head import Field, first, media_type_of, read_head
+from reservations.readers.tokens import TokenList
 from reservations.statement import Vocabulary
 from reservations.urls import UrlError, canonical_url, origin_of
 
@@ -26,8 +28,13 @@ from reservations.urls import UrlError, canonical_url, origin_of
 HOUSE_TOKEN: Final = "KnockfirstBot"
 
 _SOURCE_RANK: Final[Mapping[str, int]] = {"url": 1, "head": 2, "body": 3}
+_TOKEN_LIST: Final = re.compile(r'^token_list = "([^"]+)"', re.MULTILINE)
 _DIGITS: Final = re.compile(r"\d+")
 _UNKNOWN_STATUS: Final = StatusRow(status=(), outcome="failed", reason="http.unexpected-status")
+
+
+#: Our product token, or several that bind us, our own first.
+Tokens = str | tuple[str, ...]
 
 
 class Values(NamedTuple):
@@ -52,25 +59,25 @@ class Registry:
     """Protocols and their readers.
 
     Attributes:
-        protocols: by id, in the order in which they are named as reasons.
+        protocols: in the order in which they are named as reasons.
         digest: "sha256:..." over all files.
         documents: files asked for at every origin, robots.txt first.
         reasons: every reason code of the protocols with its sentence.
     """
 
-    def __init__(self, protocols: Iterable[Protocol], digest: str) -> None:
+    def __init__(self, protocols: Iterable[Protocol], token_lists: Iterable[TokenList], digest: str) -> None:
         ordered = sorted(protocols, key=lambda protocol: (protocol.order, protocol.id))
-        self.protocols: dict[str, Protocol] = {protocol.id: protocol for protocol in ordered}
+        listed = tuple(token_lists)
+        self.protocols = tuple(ordered)
+        self._by_id = {protocol.id: protocol for protocol in ordered}
         self.digest = digest
         self._vocabularies = {protocol.id: Vocabulary(protocol) for protocol in ordered}
-        self._origin = OriginFiles(tuple(self._vocabularies.values()))
+        self._origin = OriginFiles(tuple(self._vocabularies.values()), listed)
         self.documents: tuple[Document, ...] = self._origin.documents
-        self.reasons = {reason.code: reason.text for protocol in ordered for reason in protocol.reasons}
-        self._unread = {
-            reason.code: reason.unread for protocol in ordered for reason in protocol.reasons if reason.unread
-        }
+        described = [reason for group in (*ordered, *listed) for reason in group.reasons]
+        self.reasons = {reason.code: reason.text for reason in described}
+        self._unread = {reason.code: reason.unread for reason in described if reason.unread}
         self._order = {protocol.id: number for number, protocol in enumerate(ordered)}
-        self._statuses = [(protocol, row) for protocol in ordered for row in protocol.statuses]
         self._fields: dict[str, tuple[Field, ...]] = {}
         self._metas: dict[str, tuple[Meta, ...]] = {}
         for vocabulary in self._vocabularies.values():
@@ -84,25 +91,32 @@ class Registry:
         """Reads protocol files, given by file name; raises DefinitionError with all faults of all files."""
         faults: list[Fault] = []
         read: dict[str, Protocol] = {}
+        lists: list[TokenList] = []
+        listed = {match[1] for text in protocols.values() for match in _TOKEN_LIST.finditer(text)}
         for file in sorted(protocols):
             try:
+                if file in listed:
+                    lists.append(TokenList.from_toml(protocols[file], file=file))
+                    continue
                 protocol = load_protocol(protocols[file], file)
             except DefinitionError as error:
                 faults.extend(error.faults)
                 continue
             if protocol.id in read:
                 faults.append(Fault(file, 1, "id", f"another file has the id {protocol.id!r} already"))
+            if protocol.token_list and protocol.token_list not in protocols:
+                faults.append(Fault(file, 1, "token_list", f"there is no file {protocol.token_list!r} beside this one"))
             read[protocol.id] = protocol
         if sum(document.format == "robots_txt" for item in read.values() for document in item.documents) > 1:
             faults.append(Fault(", ".join(sorted(protocols)), 1, "documents", "only one may have format = 'robots_txt'"))
         if faults:
             raise DefinitionError(faults)
-        return cls(read.values(), digest_of(dict(protocols)))
+        return cls(read.values(), lists, digest_of(dict(protocols)))
 
-    def examine(self, facts: Facts, policy: Policy, token: str) -> Decision | Wants:
+    def examine(self, facts: Facts, policy: Policy, token: Tokens) -> Decision | Wants:
         """What follows from the facts, or what is wanted next: the origin's files, then the head, then the body."""
         seen = self._see(facts, policy, token)
-        standings = combine(self.protocols, seen.signals, DECIDING[policy.profile])
+        standings = combine(self._by_id, seen.signals, DECIDING[policy.profile])
         stage = "origin" if facts.head is None else "head" if facts.body is None else "body"
         outcome = decide(
             Case(
@@ -124,33 +138,40 @@ class Registry:
             return _want_page(facts, policy, stage)
         return self._decision(facts, policy, seen, outcome, open_purposes(standings, policy))
 
-    def protocol_values(self, facts: Facts, policy: Policy, token: str) -> dict[str, Values]:
+    def values(self, facts: Facts, policy: Policy, token: Tokens, protocols: Iterable[str] | None = None) -> Values:
+        """The result of the protocols named, by themselves; of all together when none is named."""
+        signals = self.signals(facts, policy, token)
+        if protocols is not None:
+            named = frozenset(protocols)
+            signals = tuple(signal for signal in signals if signal.protocol in named)
+        return self._values(signals, policy)
+
+    def protocol_values(self, facts: Facts, policy: Policy, token: Tokens) -> dict[str, Values]:
         """Each protocol's own result."""
-        signals = self._see(facts, policy, token).signals
-        groups: dict[str, list[Signal]] = {name: [] for name in self.protocols}
-        for signal in signals:
-            groups[signal.protocol].append(signal)
-        effective = REPORTED[policy.profile]
-        return {
-            name: Values(
-                _plain(resolve(self.protocols[name], ((signal, by_the_letter(signal)) for signal in group))),
-                _plain(resolve(self.protocols[name], ((signal, effective(signal)) for signal in group))),
-            )
-            for name, group in groups.items()
-        }
+        return {name: self.values(facts, policy, token, (name,)) for name in self._by_id}
 
-    def combined_values(self, facts: Facts, policy: Policy, token: str) -> Values:
-        """The result over all protocols."""
-        return self._values(self._see(facts, policy, token).signals, policy)
+    def standings(self, facts: Facts, policy: Policy, token: Tokens) -> Standings:
+        """The value in force per category, each with the statement it comes from."""
+        return combine(self._by_id, self.signals(facts, policy, token), DECIDING[policy.profile])
 
-    def signals(self, facts: Facts, policy: Policy, token: str) -> tuple[Signal, ...]:
+    def signals(self, facts: Facts, policy: Policy, token: Tokens) -> tuple[Signal, ...]:
         """Every statement in the facts, in canonical order."""
         return self._see(facts, policy, token).signals
 
+    def crawl_delay_s(self, facts: Facts, token: Tokens) -> float:
+        """The Crawl-delay that the origin's robots.txt asks of us, in seconds; 0 when it asks for none."""
+        robots = self._origin.robots(facts)
+        return (robots.crawl_delay(_with_house(token)) or 0.0) if robots is not None else 0.0
+
+    def sitemaps(self, facts: Facts) -> tuple[str, ...]:
+        """The sitemaps that the origin's robots.txt names, as written."""
+        robots = self._origin.robots(facts)
+        return robots.sitemaps if robots is not None else ()
+
     def _values(self, signals: tuple[Signal, ...], policy: Policy) -> Values:
         return Values(
-            _plain(combine(self.protocols, signals, by_the_letter)),
-            _plain(combine(self.protocols, signals, REPORTED[policy.profile])),
+            _plain(combine(self._by_id, signals, by_the_letter)),
+            _plain(combine(self._by_id, signals, REPORTED[policy.profile])),
         )
 
     def _decision(
@@ -173,11 +194,10 @@ class Registry:
             location=seen.location if outcome.verdict is Verdict.REDIRECTED else None,
         )
 
-    def _see(self, facts: Facts, policy: Policy, token: str) -> _Seen:
+    def _see(self, facts: Facts, policy: Policy, token: Tokens) -> _Seen:
         """Every reader that the facts have something for."""
-        del policy
-        tokens = (token,) if token.lower() == HOUSE_TOKEN.lower() else (token, HOUSE_TOKEN)
-        found = self._origin.read(facts, tokens)
+        tokens = _with_house(token)
+        found = self._origin.read(facts, Asker(tokens, policy.tokens))
         signals = list(found.signals)
         consulted = dict(found.consulted)
         names = frozenset(map(str.lower, tokens))
@@ -200,7 +220,7 @@ class Registry:
     def _status(self, facts: Facts, signals: list[Signal]) -> StatusRow:
         """What the status means; adds the statement that it makes."""
         assert facts.head is not None
-        for protocol in self.protocols.values():
+        for protocol in self.protocols:
             row = status_row(protocol.statuses, facts.head.status, facts.head.headers)
             if row is not None:
                 if row.outcome == "signal":
@@ -212,7 +232,7 @@ class Registry:
         hops = [("url", hop) for hop in facts.redirected_from]
         if facts.head is not None and location:
             hops.append(("head", Hop(facts.url, facts.head.status, location)))
-        return [signal for protocol in self.protocols.values() for signal in redirect_signals(protocol, hops)]
+        return [signal for protocol in self.protocols for signal in redirect_signals(protocol, hops)]
 
     def _page(self, facts: Facts, names: frozenset[str], media_type: str, consulted: dict[str, str]) -> list[Signal]:
         """Statements inside the resource."""
@@ -255,8 +275,15 @@ class Registry:
         )
 
 
-def _plain(standings: Mapping[Category, object]) -> dict[Category, Value]:
-    return {category: standing.value for category, standing in standings.items()}  # type: ignore[attr-defined]
+@lru_cache(maxsize=64)
+def _with_house(tokens: Tokens) -> tuple[str, ...]:
+    """The tokens that bind us, our own first, `HOUSE_TOKEN` among them."""
+    named = (tokens,) if isinstance(tokens, str) else tokens
+    return named if HOUSE_TOKEN.lower() in map(str.lower, named) else (*named, HOUSE_TOKEN)
+
+
+def _plain(standings: Standings) -> dict[Category, Value]:
+    return {category: standing.value for category, standing in standings.items()}
 
 
 def _want_document(facts: Facts, policy: Policy, protocol: str, document: Document) -> Wants:

@@ -1,0 +1,151 @@
+"""Runs language-neutral test vectors: one case in, None when we agree, else one line that says how we do not.
+
+Two kinds of file: `robots` (one robots.txt, one token, one URL), `reservation` (everything known of one URL under one
+policy). No I/O: the caller reads the file.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+
+from reservations.decide import closing
+from reservations.model import Answer, Category, Decision, Facts, Head, Header, Hop, Value
+from reservations.policy import Policy
+from reservations.readers.robots_txt import RobotsTxt, product_token
+from reservations.registry import Registry, Values
+
+Case = Mapping[str, Any]
+
+_DEFAULT_TOKEN: Final = "ExampleBot"
+_MAX_REDIRECTS: Final = 5
+_ABSENT: Final = Answer(url="", status=404)
+
+
+def run_case(kind: str, case: Case, registry: Registry, policy: Policy) -> str | None:
+    """A case of any kind that there is a runner for."""
+    if kind == "robots":
+        return run_robots(case)
+    if kind == "reservation":
+        return run_reservation(case, registry, policy)
+    return f"no runner for cases of kind {kind!r}; there is one for: robots, reservation"
+
+
+def run_robots(case: Case) -> str | None:
+    """A case of kind `robots`."""
+    if "robots_b64" in case:
+        body = base64.b64decode(case["robots_b64"])
+    elif "robots_parts" in case:
+        body = "".join(text * repeat for text, repeat in case["robots_parts"]).encode()
+    else:
+        body = case["robots"].encode()
+    answered = RobotsTxt.parse(body).ask(product_token(case["agent"]), case["url"])
+    got = "allow" if answered.allowed else "deny"
+    return None if got == case["expect"] else f"expected {case['expect']}, got {got} (line {answered.line})"
+
+
+def run_reservation(case: Case, registry: Registry, policy: Policy) -> str | None:
+    """A case of kind `reservation`; `policy` is the default that the case's settings change."""
+    settings = case.get("settings", {})
+    policy = msgspec.structs.replace(
+        policy,
+        profile=settings.get("profile", "standard"),
+        tokens=settings.get("tokens", "class"),
+        purposes=tuple(Category(item) for item in settings.get("purposes", ["genai-train"])),
+    )
+    token = case.get("token", _DEFAULT_TOKEN)
+    facts = _facts(case, registry)
+    wrong: list[str] = []
+    values = _values(case["protocol"], facts, registry, policy, token)
+    for column in ("strict", "effective"):
+        for name, expected in case["expect"].get(column, {}).items():
+            got = getattr(values, column).get(Category(name), Value.UNSET)
+            if got != expected:
+                wrong.append(f"{column} {name}: expected {expected}, got {got}")
+    wrong += _wrong_besides(case["expect"], facts, registry, policy, token)
+    return "; ".join(wrong) or None
+
+
+def protocols_of(name: str, registry: Registry) -> list[str]:
+    """Ids of the protocols that vectors call by this name."""
+    return [protocol.id for protocol in registry.protocols if name in protocol.vectors]
+
+
+def _wrong_besides(
+    expect: Case, facts: Facts, registry: Registry, policy: Policy, token: str
+) -> list[str]:
+    """Disagreements over what is not a value per category."""
+    wrong = []
+    if "crawl" in expect:
+        standings = registry.standings(facts, policy, token)
+        got = "allow" if closing(standings, Category.CRAWL) is None else "deny"
+        if got != expect["crawl"]:
+            wrong.append(f"crawl: expected {expect['crawl']}, got {got}")
+    if "issues" in expect:
+        seen = {issue for signal in registry.signals(facts, policy, token) for issue in signal.issues}
+        if missing := sorted(set(expect["issues"]) - seen):
+            wrong.append(f"issues: missing {', '.join(missing)}; seen {', '.join(sorted(seen)) or 'none'}")
+    if "outcome" in expect:
+        decision = registry.examine(facts, policy, token)
+        verdict = decision.verdict if isinstance(decision, Decision) else f"wants {decision.what}"
+        if verdict != expect["outcome"]:
+            wrong.append(f"outcome: expected {expect['outcome']}, got {verdict}")
+    return wrong
+
+
+def _values(name: str, facts: Facts, registry: Registry, policy: Policy, token: str) -> Values:
+    """The values of the protocol that the case is about; the combined ones for `cross`."""
+    return registry.values(facts, policy, token, None if name == "cross" else protocols_of(name, registry))
+
+
+def _facts(case: Case, registry: Registry) -> Facts:
+    settings = case.get("settings", {})
+    origin = case.get("origin", {})
+    base = "{0.scheme}://{0.netloc}".format(urlsplit(case["url"]))
+    documents = {key: _followed(key, origin, base) for key in origin}
+    for document in registry.documents:
+        documents.setdefault(document.path, _ABSENT)
+    response = case.get("response")
+    return Facts(
+        url=case["url"],
+        documents=documents,
+        head=None if response is None else Head(status=response["status"], headers=_headers(response)),
+        body=None if response is None else _body(response),
+        referrer=settings.get("referrer_page"),
+        media_type=settings.get("media_type"),
+        attempt=10,
+    )
+
+
+def _followed(key: str, origin: Mapping[str, Case], base: str) -> Answer:
+    """The answer for a file of the origin, its redirects followed among the answers that the case holds."""
+    url, hops = urljoin(base, key), []
+    answer = origin[key]
+    while 300 <= answer.get("status", 0) < 400:  # noqa: PLR2004 the 3xx class
+        location = dict((name.lower(), value) for name, value in answer.get("headers", []))["location"]
+        target = urljoin(url, location)
+        hops.append(Hop(url, answer["status"], target))
+        if len(hops) > _MAX_REDIRECTS:
+            return Answer(url=url, failure="too-many-redirects", redirects=tuple(hops))
+        url = target
+        answer = origin.get(target.removeprefix(base), origin.get(target, {"status": 404}))
+    if "error" in answer:
+        return Answer(url=url, failure=answer["error"], redirects=tuple(hops))
+    return Answer(
+        url=url, status=answer["status"], headers=_headers(answer), body=_body(answer), redirects=tuple(hops)
+    )
+
+
+def _headers(answer: Case) -> tuple[Header, ...]:
+    return tuple(Header(name, value) for name, value in answer.get("headers", []))
+
+
+def _body(answer: Case) -> bytes:
+    if "body_b64" in answer:
+        return base64.b64decode(answer["body_b64"])
+    body: str = answer.get("body", "")
+    return body.encode()
