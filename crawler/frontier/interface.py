@@ -166,9 +166,10 @@ class Frontier(Protocol):
 
 
 class Recent:
-    """Fingerprints met lately, bounded: most links repeat, and a repeat should cost no look at the disk.
+    """URLs met lately, bounded: most links repeat, and a repeat should cost no look at the disk.
 
-    Two generations stand in for exact least-recent order: a full young one becomes the old one, the old one goes.
+    Keeps Python's own hash of the text, 64 bits under a key of this process, so that no page can aim at it. Two
+    generations stand in for exact least-recent order: a full young one becomes the old one, the old one goes.
     """
 
     def __init__(self, size: int) -> None:
@@ -176,22 +177,22 @@ class Recent:
         self._young: set[int] = set()
         self._old: set[int] = set()
 
-    def __contains__(self, fingerprint: int) -> bool:
-        if fingerprint in self._young:
+    def __contains__(self, url: str) -> bool:
+        if hash(url) in self._young:
             return True
-        if fingerprint not in self._old:
+        if hash(url) not in self._old:
             return False
-        self.add(fingerprint)
+        self.add(url)
         return True
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def add(self, fingerprint: int) -> None:
+    def add(self, url: str) -> None:
         """Remember that the frontier holds this URL."""
         if len(self._young) >= self._size:
             self._old, self._young = self._young, set()
-        self._young.add(fingerprint)
+        self._young.add(hash(url))
 
 
 def fingerprint(url: str) -> int:
@@ -233,10 +234,10 @@ def check_found(found: Found) -> None:
 
 
 def check_outcome(outcome: Outcome) -> None:
-    """Refuse times that are no times, and children that could not be kept.
+    """Refuse times that are no times.
 
     Raises:
-        FrontierError: a clock is infinite or not a number, or see `check_found`.
+        FrontierError: a clock is infinite or not a number.
     """
     if not (math.isfinite(outcome.host_free_at) and math.isfinite(outcome.again_at or 0.0)):
         raise FrontierError(
@@ -244,5 +245,3 @@ def check_outcome(outcome: Outcome) -> None:
             where=f"lease {outcome.lease}",
             remedy="Both are seconds since 1970; cap what a host asks for before it gets here.",
         )
-    for child in outcome.children:
-        check_found(child)

@@ -33,7 +33,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _RECENT: Final = 1 << 17
-"""Fingerprints remembered in memory: about 10 MB."""
+"""URLs remembered in memory, 64 bits each: about 10 MB."""
 
 
 class _Totals(msgspec.Struct):
@@ -88,10 +88,10 @@ class _Store:
             self._totals = before
             raise
 
-    def push(self, items: Sequence[tuple[int, Found]]) -> tuple[int, list[int]]:
-        """Queue what is new. Returns how many were, and the fingerprints that the file now holds."""
+    def push(self, items: Sequence[tuple[int, Found]]) -> tuple[int, list[str]]:
+        """Queue what is new. Returns how many were, and the URLs of them all that the file now holds."""
         before = self._totals.seen
-        held: list[int] = []
+        held: list[str] = []
         by_authority: dict[str, list[tuple[int, Found]]] = {}
         for item in items:
             by_authority.setdefault(item[1].authority, []).append(item)
@@ -106,8 +106,8 @@ class _Store:
         ).fetchall()
         return [self._lease(host, authority, now) for host, authority in ready]
 
-    def finish(self, outcomes: Sequence[Outcome], children: Sequence[tuple[int, Found]]) -> list[int]:
-        """End leases. Returns the fingerprints of children that the file now holds."""
+    def finish(self, outcomes: Sequence[Outcome], children: Sequence[tuple[int, Found]]) -> list[str]:
+        """End leases. Returns the URLs of the children that the file now holds."""
         open_leases: dict[int, tuple[Any, ...]] = {}
         for outcome in outcomes:
             row = self._sql("SELECT host, rank, item, url, payload, attempt FROM lease WHERE id = ?", outcome.lease)
@@ -164,22 +164,22 @@ class _Store:
         """Set one fact."""
         self._sql("INSERT OR REPLACE INTO fact VALUES (?, ?)", key, value)
 
-    def _push_to(self, authority: str, items: list[tuple[int, Found]]) -> list[int]:
+    def _push_to(self, authority: str, items: list[tuple[int, Found]]) -> list[str]:
         row = self._sql("SELECT id, pages FROM host WHERE authority = ?", authority).fetchone()
         if row is None:
             row = self._sql("INSERT INTO host (authority) VALUES (?)", authority).lastrowid, 0
             self._totals.hosts += 1
         host, pages = row
-        held: list[int] = []
+        held: list[str] = []
         dropped, before = 0, pages
         for number, found in items:
             if self._max_per_host and pages >= self._max_per_host:
                 if self._sql("SELECT 1 FROM seen WHERE host = ? AND fingerprint = ?", host, number).fetchone():
-                    held.append(number)
+                    held.append(found.url)
                 else:
                     dropped += 1
                 continue
-            held.append(number)
+            held.append(found.url)
             if self._sql("INSERT OR IGNORE INTO seen VALUES (?, ?)", host, number).rowcount:
                 pages += 1
                 self._totals.seen += 1  # never falls, and so numbers the items in the order of their coming
@@ -325,15 +325,14 @@ class SqliteFrontier:
         """What was not met lately, with its fingerprint: only this is worth a look at the file."""
         items = []
         for one in found:
-            check_found(one)
-            number = fingerprint(one.url)
-            if number not in self._recent:
-                items.append((number, one))
+            if one.url not in self._recent:
+                check_found(one)
+                items.append((fingerprint(one.url), one))
         return items
 
-    def _remember(self, held: Sequence[int]) -> None:
-        for number in held:
-            self._recent.add(number)
+    def _remember(self, held: Sequence[str]) -> None:
+        for url in held:
+            self._recent.add(url)
 
     def _give_back(self, asked: asyncio.Future[list[Lease]]) -> None:
         """Nobody is left who could finish these leases."""

@@ -287,21 +287,21 @@ def test_file_grows_by_the_seen_set_alone(tmp_path):
     asyncio.run(main())
 
 
-def test_recent_fingerprints_are_bounded_and_the_freshest_stay():
+def test_recent_urls_are_bounded_and_the_freshest_stay():
     recent = Recent(100)
     for number in range(10_000):
-        recent.add(number)
-        assert number in recent
+        recent.add(f"{SITE}/{number}")
+        assert f"{SITE}/{number}" in recent
         assert len(recent) <= 100
-    assert 5 not in recent
-    assert all(number in recent for number in range(9_950, 10_000))
+    assert f"{SITE}/5" not in recent
+    assert all(f"{SITE}/{number}" in recent for number in range(9_950, 10_000))
 
 
-def test_recent_fingerprint_that_is_met_again_stays():
+def test_recent_url_that_is_met_again_stays():
     recent = Recent(100)
     for number in range(1_000):
-        recent.add(number)
-        assert 0 in recent
+        recent.add(f"{SITE}/{number}")
+        assert f"{SITE}/0" in recent
 
 
 def test_fingerprint_fits_a_signed_integer_of_64_bits():
