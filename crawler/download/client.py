@@ -29,7 +29,6 @@ from reservations.urls import Origin, origin_of, request_target
 
 DEFAULT_LIMITS: Final = Limits()
 IPV4: Final = 4
-SCHEMES: Final = frozenset({"http", "https"})
 
 OURS: Final = frozenset(
     {"host", "user-agent", "accept-encoding", "connection", "content-length", "transfer-encoding", "upgrade", "expect"}
@@ -175,7 +174,7 @@ class Client:
         Raises:
             TransferError: no head: "dns", "tls", "timeout", "reset", "incomplete", "protocol", "too-large".
             AddressForbidden: the name leads inside.
-            ValueError: the request itself cannot be sent: scheme, header fields.
+            ValueError: the request cannot be made: no http or https URL (`UrlError`), a header field is not allowed.
         """
         origin = origin_of(url)
         request = self._request(url, origin, headers)
@@ -199,8 +198,6 @@ class Client:
         self._guard.close()
 
     def _request(self, url: str, origin: Origin, headers: Sequence[tuple[str, str]]) -> h11.Request:
-        if origin.scheme not in SCHEMES:
-            raise ValueError(f"{url}: only http and https are spoken here")
         taken = sorted(name for name, _ in headers if name.lower() in OURS)
         if taken:
             raise ValueError(f"{url}: the client itself sets {', '.join(taken)}")

@@ -216,14 +216,13 @@ class Entity:
         self._limits = limits
         self._where = where
         self._content = BytesIO()
-        self._size = 0
         self._transferred = 0
         self._codings = _codings(content_encoding)
         self._decoders: list[Decoder] = []
 
     def feed(self, data: bytes) -> None:
         """Adds transferred bytes (chunk framing removed)."""
-        if not data or self.truncated:
+        if not data:
             return
         if self._codings and not self._decoders:
             self._decoders = self._open_decoders()
@@ -263,15 +262,15 @@ class Entity:
             yield from self._decoded(piece, stage + 1)
 
     def _add(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size > self._max_bytes:
+        room = self._max_bytes - self._content.tell()
+        if len(piece) > room:
             if not self._truncate:
                 raise self._error("too-large", f"more than {self._max_bytes} bytes of body")
             self.truncated = True
-            piece = piece[: len(piece) - (self._size - self._max_bytes)]
-        elif self._size > self._limits.inflation_floor and self._size > self._limits.inflation * self._transferred:
-            raise self._error("inflation", f"{self._transferred} bytes became {self._size}")
-        self._content.write(piece)
+        size = self._content.tell() + len(piece)
+        if size > self._limits.inflation_floor and size > self._limits.inflation * self._transferred:
+            raise self._error("inflation", f"{self._transferred} bytes became {size}")
+        self._content.write(piece[:room])
 
     def _error(self, reason: Reason, detail: str) -> TransferError:
         return TransferError(reason, self._where, detail)
