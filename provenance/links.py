@@ -72,7 +72,12 @@ class Links:
 
     def see(self, entry: Entry, file: str, line: int) -> None:
         """Take in one entry that stands in `file` at `line`."""
-        where = f"line {line}"
+        try:
+            self._see(entry, file, f"line {line}")
+        except (OverflowError, UnicodeEncodeError):
+            self._level.differs(file, f"line {line}", "a number or text that no crawl writes", _KEEP)
+
+    def _see(self, entry: Entry, file: str, where: str) -> None:
         if not isinstance(entry, SealEntry | RedecisionEntry):
             self._ends.pop(entry.run, None)  # somebody went on with a run that had been sealed
         match entry:
@@ -135,7 +140,9 @@ class Links:
                 what = f"supersedes entry {entry.supersedes}, which is no earlier final entry on this URL"
                 self._level.differs(file, where, what, _KEEP)
         if entry.final:
-            self._db.execute("INSERT INTO final VALUES (?, ?, ?, NULL)", (entry.seq, key, entry.verdict.value))
+            self._db.execute(
+                "INSERT OR IGNORE INTO final VALUES (?, ?, ?, NULL)", (entry.seq, key, entry.verdict.value)
+            )
 
     def _see_pointers(self, pointers: tuple[Pointer, ...], seq: int, uris: str, file: str, where: str) -> None:
         for pointer in pointers:

@@ -7,6 +7,7 @@ one gzip member is an error with its offset, also at the end of a file, where le
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -97,11 +98,10 @@ def open_regular(path: Path) -> BinaryIO:
         OSError: it is none or cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    file = os.fdopen(descriptor, "rb", buffering=1 << 20)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        file.close()
-        raise OSError(f"{path}: not a regular file")
-    return file
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb", buffering=1 << 20)
 
 
 def read_record(file: BinaryIO, offset: int) -> StoredRecord:

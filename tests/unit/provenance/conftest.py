@@ -25,6 +25,7 @@ from provenance.entry import (
 )
 from provenance.links import finished_files
 from provenance.log import LogWriter
+from provenance.tree import leaf_hash
 from reservations.model import Category, Value, Verdict
 
 ORIGIN = "crawler.example.org/test"
@@ -78,7 +79,9 @@ class Crawled:
             spider="web",
             key=self.log.verifier.line(),
         )
-        self.config = self.enter(ConfigEntry, rules="sha256:1", policy="sha256:2", policy_name="p 1", protocols="sha256:3")
+        self.config = self.enter(
+            ConfigEntry, rules="sha256:1", policy="sha256:2", policy_name="p 1", protocols="sha256:3"
+        )
         self.store("warc", "warcinfo", "", b"software: test\r\n")
         self.store("evidence", "warcinfo", "", b"software: test\r\n")
 
@@ -98,7 +101,9 @@ class Crawled:
         with path.open("ab") as file:
             offset = file.tell()
             file.write(member)
-        return Pointer(f=f"{folder}/{path.name}", o=offset, l=len(member), id=record_id, type=kind, d=sha256(block), pd=pd)
+        return Pointer(
+            f=f"{folder}/{path.name}", o=offset, l=len(member), id=record_id, type=kind, d=sha256(block), pd=pd
+        )
 
     def robots(self, authority="https://example.org"):
         url = authority + "/robots.txt"
@@ -125,14 +130,18 @@ class Crawled:
             self.finals[entry.verdict] = self.finals.get(entry.verdict, 0) + 1
         return self.log.append(entry)
 
-    def kept(self, url, body=b"<p>Hello</p>", **fields):
-        pointers = (
-            self.store("warc", "response", url, HEAD + body, pd=sha256(body)),
-            self.store("warc", "request", url, b"GET / HTTP/1.1\r\n\r\n"),
-        )
+    def raw(self, line):
+        """Puts a line into the log, whatever it is, as the holder of the key can."""
+        self.log._tree.append(leaf_hash(line))
+        self.log._waiting.append(line)
+
+    def kept(self, url, body=b"<p>Hello</p>", *, warc=None, **fields):
+        if warc is None:
+            response = self.store("warc", "response", url, HEAD + body, pd=sha256(body))
+            warc = (response, self.store("warc", "request", url, b"GET / HTTP/1.1\r\n\r\n"))
         http = Http(st=200, ct="text/html", len=len(body))
-        known = {"verdict": Verdict.KEPT, "reason": "policy.open", "gate": "body", "final": True, "warc": pointers}
-        return self.decide(url=url, http=http, **(known | fields))
+        known = {"verdict": Verdict.KEPT, "reason": "policy.open", "gate": "body", "final": True}
+        return self.decide(url=url, http=http, warc=warc, **(known | fields))
 
     def refused(self, url, robots, **fields):
         signal = LoggedSignal(

@@ -106,7 +106,15 @@ def test_name_that_cannot_stand_in_a_note_is_refused(name):
 
 @pytest.mark.parametrize(
     "line",
-    ["", "name", "name+00000000", "name+00000000+AQ==", "name+00000000+!!", GO_KEY.replace("c74f20a3", "c74f20a4"), GO_KEY + "\n"],
+    [
+        "",
+        "name",
+        "name+00000000",
+        "name+00000000+AQ==",
+        "name+00000000+!!",
+        GO_KEY.replace("c74f20a3", "c74f20a4"),
+        GO_KEY + "\n",
+    ],
 )
 def test_malformed_verifier_line_is_refused(line):
     with pytest.raises(CheckpointError):

@@ -11,12 +11,14 @@ from provenance.entry import LoggedSignal, Pointer, new_nonce, timestamp
 from provenance.lines import MAX_LINE_BYTES, from_line, to_line, to_text
 from reservations.model import Category, Signal, Value
 
-HOSTILE = "\x00\x1b[2J\u2028\u2029\x85\u202e\x7f\"\\/é\U0001f600</script>\r\n"
+HOSTILE = '\x00\x1b[2J\u2028\u2029\x85\u202e\x7f"\\/é\U0001f600</script>\r\n'
 any_text = st.text(st.characters(), max_size=40)  # lone surrogates too
 
 
 def signal(**fields):
-    return LoggedSignal(**({"p": "tdmrep", "reason": "tdmrep.reserved", "carrier": "http_field", "src": "head"} | fields))
+    return LoggedSignal(
+        **({"p": "tdmrep", "reason": "tdmrep.reserved", "carrier": "http_field", "src": "head"} | fields)
+    )
 
 
 def test_entry_is_read_back_as_it_was(entries):
@@ -91,7 +93,9 @@ def test_no_fraction_can_stand_in_an_entry(entries):
         from_line(to_line(entries(1)).replace(b'"lease":1', b'"lease":1.5'))
 
 
-@pytest.mark.parametrize("line", [b"", b"{}", b"[]", b'{"t":"other","v":1}', b'{"t":"decision"}', b"\xff", b"{" * 10_000])
+@pytest.mark.parametrize(
+    "line", [b"", b"{}", b"[]", b'{"t":"other","v":1}', b'{"t":"decision"}', b"\xff", b"{" * 10_000]
+)
 def test_line_that_is_no_entry_is_refused(line):
     with pytest.raises(ValueError, match=r".") as raised:
         from_line(line)

@@ -206,7 +206,11 @@ def test_second_writer_is_refused_until_first_has_closed(folder, key, write):
 def test_second_process_is_refused(folder, key, write, tmp_path):
     keys.generate(tmp_path / "keys" / "k")
     log = write(1)
-    result = subprocess.run([sys.executable, "-c", WRITER, str(folder), str(tmp_path / "keys" / "k"), "1"], capture_output=True)
+    result = subprocess.run(
+        [sys.executable, "-c", WRITER, str(folder), str(tmp_path / "keys" / "k"), "1"],
+        check=False,
+        capture_output=True,
+    )
     assert b"another process writes" in result.stderr
     log.close()
 
@@ -276,7 +280,15 @@ def log_entry(log):
     from provenance.entry import ConfigEntry, new_nonce, timestamp
 
     return ConfigEntry(
-        v=1, seq=log.next_seq, n=new_nonce(), ts=timestamp(0), run="r", rules="", policy="", policy_name="", protocols=""
+        v=1,
+        seq=log.next_seq,
+        n=new_nonce(),
+        ts=timestamp(0),
+        run="r",
+        rules="",
+        policy="",
+        policy_name="",
+        protocols="",
     )
 
 
