@@ -92,6 +92,7 @@ class Reading:
         groups: in the order of the file.
         directives: lower-case keys of all lines.
         named: places in `groups` by the lower-case name of a crawler, or "*".
+        sound: those names that some well-formed user-agent line gives.
         outside: lines of other directives before any group.
         sitemaps: values of sitemap lines, wherever they stand.
         odd: something was seen that the lenient reading takes otherwise.
@@ -109,6 +110,7 @@ class Reading:
         "odd",
         "outside",
         "sitemaps",
+        "sound",
     )
 
     def __init__(self, *, lenient: bool) -> None:
@@ -116,6 +118,7 @@ class Reading:
         self.groups: list[OpenGroup] = []
         self.directives: frozenset[bytes] = frozenset()
         self.named: dict[bytes, list[int]] = {}
+        self.sound: set[bytes] = set()
         self.outside: list[tuple[int, bytes, bytes]] = []
         self.sitemaps: list[bytes] = []
         self.odd = False
@@ -174,7 +177,12 @@ class Reading:
             self._take(key, value, number, text, ())
 
     def _rule(self, allow: bool, value: bytes, number: int, text: bytes, issues: tuple[str, ...]) -> Rule:  # noqa: FBT001
-        """A rule. One with an empty or foreign pattern matches nothing, but ends the user-agent lines all the same."""
+        """A rule. One with an empty or foreign pattern matches nothing, but ends the user-agent lines all the same.
+
+        So does an Allow in a group that only the lenient reading knows: nothing malformed opens a path.
+        """
+        if allow and issues:
+            value = b""
         if len(value) > LONG_LINE:
             self.odd = True
             self.issues["long_line"] = None
@@ -202,7 +210,9 @@ class Reading:
             held = self.named.setdefault(name, [])
             if not held or held[-1] != at:
                 held.append(at)
-        if issues:
+        if not issues:
+            self.sound.update(names)
+        else:
             group.issues = tuple(dict.fromkeys((*group.issues, *issues)))
         group.agents.append(AgentLine(number, value, issues))
 
@@ -221,12 +231,17 @@ class Reading:
         return dict.fromkeys(filter(None, (name, literal, literal.partition(b"/")[0].rstrip(WS))))
 
     def selection(self, token: str) -> tuple[str, tuple[int, ...]]:
-        """The groups a crawler obeys: all that name it, else all for `*`, else none (RFC 9309 2.2.1)."""
-        for name in (token, "*"):
-            groups = self.groups_naming(name)
-            if groups is not None:
-                return name, groups
-        return "", ()
+        """The groups a crawler obeys: all that name it, else all for `*`, else none (RFC 9309 2.2.1).
+
+        A misspelt user-agent line adds its group to those for `*`; it does not silence them.
+        """
+        named = self.groups_naming(token)
+        star = self.groups_naming("*")
+        if named is None:
+            return ("", ()) if star is None else ("*", star)
+        if star is not None and token.lower().encode() not in self.sound:
+            named = tuple(sorted({*named, *star}))
+        return token, named
 
     def groups_naming(self, token: str) -> tuple[int, ...] | None:
         """The groups that name `token`, None if none does."""
@@ -235,8 +250,11 @@ class Reading:
 
     def selected_rules(self) -> int:
         """How many rules must be arranged to answer every crawler that the file names."""
+        sizes = [len(group.rules) for group in self.groups]
         selections = {tuple(groups) for groups in self.named.values()}
-        return sum(len(self.groups[at].rules) for groups in selections for at in groups)
+        doubtful = len(self.named) - len(self.sound)
+        to_all = sum(sizes[at] for at in self.groups_naming("*") or ()) if doubtful else 0
+        return sum(sizes[at] for groups in selections for at in groups) + doubtful * to_all
 
     def decide(self, token: str, subject: Subject, meter: Meter) -> tuple[str, Rule | None]:
         """Whose groups were obeyed, and the rule in them that speaks for `subject`."""

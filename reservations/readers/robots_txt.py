@@ -245,7 +245,7 @@ class RobotsTxt:
             group=group,
             line=rule.number,
             rule=shown(rule.text.strip()),
-            leniencies=leniencies,
+            leniencies=tuple(dict.fromkeys(leniencies)),
             digest=self.digest,
         )
 
