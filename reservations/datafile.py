@@ -10,6 +10,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -118,8 +119,8 @@ def _allowed(kind: Any) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
         return "one of " + ", ".join(str(item) for item in arguments)
-    if isinstance(kind, type) and issubclass(kind, str) and hasattr(kind, "__members__"):
-        return "one of " + ", ".join(str(item) for item in kind)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return "one of " + ", ".join(kind)
     if origin is tuple:
         return f"a list, each item {_allowed(arguments[0])}"
     if origin is typing.Annotated:

@@ -84,10 +84,7 @@ TRANSFER: Final[Mapping[str, tuple[Verdict, Verdict, str]]] = {
         word: (Verdict.DEFERRED, Verdict.FAILED, f"transfer.{word}")
         for word in ("timeout", "reset", "dns", "tls", "incomplete", "protocol")
     },
-    **{
-        word: (Verdict.FAILED, Verdict.FAILED, f"transfer.{word}")
-        for word in ("too-large", "inflation", "encoding")
-    },
+    **{word: (Verdict.FAILED, Verdict.FAILED, f"transfer.{word}") for word in ("too-large", "inflation", "encoding")},
     "address": (Verdict.REFUSED, Verdict.REFUSED, "address.forbidden"),
     "blocklisted": (Verdict.REFUSED, Verdict.REFUSED, "blocklist.listed"),
     "interrupted": (Verdict.FAILED, Verdict.FAILED, "crawl.interrupted"),
@@ -170,7 +167,7 @@ def combine(
 
 def line_of(category: Category) -> tuple[Category, ...]:
     """A category and its ancestors, the root first."""
-    line = (category,)
+    line: tuple[Category, ...] = (category,)
     while line[0] in PARENT:
         line = (PARENT[line[0]], *line)
     return line

@@ -1,13 +1,13 @@
 """A protocol file: who says what, where it may stand, which words it uses, and what each word means to us.
 
-The readers know carriers and syntaxes; everything a protocol has of its own stands in its file. A protocol that rides on
-a carrier we read is therefore one TOML file and its vectors, and no code.
+The readers know carriers and syntaxes; everything a protocol has of its own stands in its file. A protocol that rides
+on a carrier we read is therefore one TOML file and its vectors, and no code.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -25,7 +25,7 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Common options of all tables in a protocol file."""
 
 
-class Reference(_Table, kw_only=True):
+class Reference(_Table, frozen=True, kw_only=True):
     """Where the file's content was taken from: `read` says how well it was read."""
 
     title: str
@@ -34,7 +34,7 @@ class Reference(_Table, kw_only=True):
     read: Literal["verified", "secondary", "recalled", "unverified"]
 
 
-class ReasonText(_Table, kw_only=True):
+class ReasonText(_Table, frozen=True, kw_only=True):
     """A reason code with its one-sentence description; `unread` names the row of design section 4 it falls under."""
 
     code: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
@@ -42,7 +42,7 @@ class ReasonText(_Table, kw_only=True):
     unread: Unread | None = None
 
 
-class Consequence(_Table, kw_only=True):
+class Consequence(_Table, frozen=True, kw_only=True):
     """A reason code and the value per category that come with an event: by the letter, in effect, in `strict` only."""
 
     reason: str = ""
@@ -51,15 +51,15 @@ class Consequence(_Table, kw_only=True):
     vendor: Values = {}
 
 
-class AnswerRow(Consequence, kw_only=True):
+class AnswerRow(Consequence, frozen=True, kw_only=True):
     """What a status means when it answers for a document of the origin. Rows are tried in order."""
 
     status: tuple[StatusPattern, ...]
     means: Literal["read", "absent", "denied", "unread"]
 
 
-class ForeignWords(_Table, kw_only=True):
-    """Words by which a home-made file under the protocol's name says no (rulings.md 17)."""
+class ForeignWords(_Table, frozen=True, kw_only=True):
+    """Words by which a home-made file under the protocol's name says no (ruling 17)."""
 
     label: str
     value: str
@@ -67,7 +67,7 @@ class ForeignWords(_Table, kw_only=True):
     uses: tuple[str, ...]
 
 
-class Document(_Table, kw_only=True):
+class Document(_Table, frozen=True, kw_only=True):
     """A file at a fixed path of every origin.
 
     Attributes:
@@ -94,7 +94,7 @@ class Document(_Table, kw_only=True):
     foreign: ForeignWords | None = None
 
 
-class RobotsRules(_Table, kw_only=True):
+class RobotsRules(_Table, frozen=True, kw_only=True):
     """Allow and Disallow of RFC 9309.
 
     Attributes:
@@ -108,7 +108,7 @@ class RobotsRules(_Table, kw_only=True):
     note: str
 
 
-class RobotsLine(_Table, kw_only=True):
+class RobotsLine(_Table, frozen=True, kw_only=True):
     """A directive inside robots.txt groups.
 
     Attributes:
@@ -124,7 +124,7 @@ class RobotsLine(_Table, kw_only=True):
     crawlable_only: bool = False
 
 
-class HttpField(_Table, kw_only=True):
+class HttpField(_Table, frozen=True, kw_only=True):
     """A response field. `standard = false`: no text defines it, so only negatives count (`nonstandard_carrier`)."""
 
     name: str
@@ -133,7 +133,7 @@ class HttpField(_Table, kw_only=True):
     standard: bool = True
 
 
-class HtmlMeta(_Table, kw_only=True):
+class HtmlMeta(_Table, frozen=True, kw_only=True):
     """A `<meta>` of HTML. `tokens`: the same content under our own product token as name counts too."""
 
     name: str
@@ -143,7 +143,7 @@ class HtmlMeta(_Table, kw_only=True):
     tokens: bool = False
 
 
-class StatusRow(Consequence, kw_only=True):
+class StatusRow(Consequence, frozen=True, kw_only=True):
     """What the status of the resource itself means. Rows are tried in order; the first that fits counts.
 
     Attributes:
@@ -156,7 +156,7 @@ class StatusRow(Consequence, kw_only=True):
     outcome: Literal["content", "signal", "redirected", "unchanged", "absent", "deferred", "failed"]
 
 
-class RedirectRow(Consequence, kw_only=True):
+class RedirectRow(Consequence, frozen=True, kw_only=True):
     """A redirect to a page that asks for something a crawler has not: a login, a subscription, a consent.
 
     `segments` are compared whole with the last two segments of the target's path, file suffix cut.
@@ -165,7 +165,7 @@ class RedirectRow(Consequence, kw_only=True):
     segments: tuple[str, ...]
 
 
-class Meaning(_Table, kw_only=True):
+class Meaning(_Table, frozen=True, kw_only=True):
     """What one value of a label means.
 
     Attributes:
@@ -188,7 +188,7 @@ class Meaning(_Table, kw_only=True):
     reason: str = ""
 
 
-class Label(_Table, kw_only=True):
+class Label(_Table, frozen=True, kw_only=True):
     """One word of a protocol. `condition`: its value is a condition (a policy's URL), not a statement of its own."""
 
     name: str
@@ -197,7 +197,7 @@ class Label(_Table, kw_only=True):
     values: tuple[Meaning, ...]
 
 
-class Protocol(_Table, kw_only=True):
+class Protocol(_Table, frozen=True, kw_only=True):
     """One protocol file.
 
     Attributes:
@@ -276,7 +276,7 @@ def load_protocol(text: str, file: str) -> Protocol:
     return protocol
 
 
-def digest_of(texts: dict[str, str]) -> str:
+def digest_of(texts: Mapping[str, str]) -> str:
     """One digest over a set of named texts, independent of their order."""
     whole = hashlib.sha256()
     for name in sorted(texts):
@@ -315,17 +315,23 @@ def _codes_used(protocol: Protocol) -> Iterator[tuple[Path, str]]:
             if meaning.reason:
                 yield ("labels", at, "values", index, "reason"), meaning.reason
     for at, document in enumerate(protocol.documents):
-        if document.malformed:
-            yield ("documents", at, "malformed"), document.malformed
-        for index, row in enumerate(document.answers):
-            if row.reason:
-                yield ("documents", at, "answers", index, "reason"), row.reason
-        yield ("documents", at, "unread", "reason"), document.unread.reason
+        yield from ((("documents", at, *path), code) for path, code in _codes_of_document(document))
     for at, status in enumerate(protocol.statuses):
         if status.outcome != "content":
             yield ("statuses", at, "reason"), status.reason
     for at, redirect in enumerate(protocol.redirects):
         yield ("redirects", at, "reason"), redirect.reason
+
+
+def _codes_of_document(document: Document) -> Iterator[tuple[Path, str]]:
+    if document.malformed:
+        yield ("malformed",), document.malformed
+    for index, row in enumerate(document.answers):
+        if row.reason:
+            yield ("answers", index, "reason"), row.reason
+    yield ("unread", "reason"), document.unread.reason
+    if document.forbidden is not None:
+        yield ("forbidden", "reason"), document.forbidden.reason
 
 
 def _labels_used(protocol: Protocol) -> Iterator[tuple[Path, str]]:
@@ -337,5 +343,3 @@ def _labels_used(protocol: Protocol) -> Iterator[tuple[Path, str]]:
             yield ("html_metas", at, "name"), meta.label or meta.name
     if protocol.robots_rules:
         yield ("robots_rules", "disallowed"), protocol.robots_rules.disallowed
-
-

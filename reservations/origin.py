@@ -130,8 +130,8 @@ class OriginFiles:
             if means != "read":
                 continue
             if document.format == "robots_txt":
-                robots, odd = self._parsed(answer)
-                signals += self._robots_signals(vocabulary, document, robots, odd, asker, facts.url)
+                robots = self._parsed(answer)[0]
+                signals += self._robots_signals(vocabulary, document, answer, asker, facts.url)
             elif is_page(answer.body, media_type_of(answer.headers)):
                 consulted[document.path] = "soft-404"
             else:
@@ -139,15 +139,10 @@ class OriginFiles:
         return Found(tuple(signals), consulted, missing, wait)
 
     def _robots_signals(
-        self,
-        vocabulary: Vocabulary,
-        document: Document,
-        robots: RobotsTxt,
-        odd: tuple[str, ...],
-        asker: Asker,
-        url: str,
+        self, vocabulary: Vocabulary, document: Document, answer: Answer, asker: Asker, url: str
     ) -> list[Signal]:
         """What robots.txt says: its rules, the directives of other protocols, rules for others, what was odd."""
+        robots, odd = self._parsed(answer)
         tokens = asker.tokens
         answered = robots.ask(tokens, url)
         signals = _rule_signals(vocabulary, document, answered, too_complex=robots.too_complex)
@@ -156,7 +151,7 @@ class OriginFiles:
         for other in self._vocabularies:
             directives = other.protocol.robots_lines
             chosen = [
-                (directive, choose(robots.lines(directive.name, tokens), named=named))
+                (directive, choose(robots.lines(directive.name.lower(), tokens), named=named))
                 for directive in directives
                 if answered.allowed or not directive.crawlable_only
             ]
@@ -243,17 +238,13 @@ def _parse_robots(answer: Answer) -> tuple[RobotsTxt, tuple[str, ...]]:
     return RobotsTxt.parse(answer.body, truncated=answer.truncated), ()
 
 
-def _rule_signals(
-    vocabulary: Vocabulary, document: Document, answered: Answered, *, too_complex: bool
-) -> list[Signal]:
+def _rule_signals(vocabulary: Vocabulary, document: Document, answered: Answered, *, too_complex: bool) -> list[Signal]:
     """What the rules of robots.txt say of the URL."""
     rules = vocabulary.protocol.robots_rules
     if rules is None or answered.allowed:
         return []
     if too_complex or answered.too_complex:
-        row = Consequence(
-            reason=rules.too_complex, strict=document.unread.strict, effective=document.unread.effective
-        )
+        row = Consequence(reason=rules.too_complex, strict=document.unread.strict, effective=document.unread.effective)
         return [_consequence(vocabulary, document, row, "too complex")]
     reading = Reading(rules.disallowed, "", addressed_to="all" if answered.group == "*" else "us")
     if answered.strict_allowed:

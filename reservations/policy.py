@@ -14,18 +14,26 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from reservations.datafile import DefinitionError, Path, Source
-from reservations.model import PARENT, Category
+from reservations.model import Category
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Day = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
+_FIRST_HIGH_PORT: Final = 1024
+_MEDIA_TYPE: Final = re.compile(r"(\*|[a-z0-9.+-]+)/(\*|[a-z0-9.+-]+)")
+_WEAK: Final[Mapping[str, str]] = {
+    "letter": "profile 'letter' ignores refusals that are plain but malformed",
+    "own": "tokens 'own' ignores refusals addressed to training crawlers as a class",
+}
+
+
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Common options of all tables in a policy file."""
 
 
-class Approval(_Table, kw_only=True):
+class Approval(_Table, frozen=True, kw_only=True):
     """Who allowed a setting that is weaker than the shipped floor, when, and why."""
 
     setting: Literal["profile", "tokens"]
@@ -34,7 +42,7 @@ class Approval(_Table, kw_only=True):
     date: Day
 
 
-class Limits(_Table, kw_only=True):
+class Limits(_Table, frozen=True, kw_only=True):
     """Bounds on one exchange.
 
     Attributes:
@@ -53,7 +61,7 @@ class Limits(_Table, kw_only=True):
     redirects: Annotated[int, msgspec.Meta(ge=5, le=5)] = 5
 
 
-class Retention(_Table, kw_only=True):
+class Retention(_Table, frozen=True, kw_only=True):
     """How many days each kind of output may be kept (CDSM Art. 4(2)); `log_days` is at least as long as the data's."""
 
     warc_days: Count = 365
@@ -62,7 +70,7 @@ class Retention(_Table, kw_only=True):
     reports_days: Count = 1095
 
 
-class Policy(_Table, kw_only=True):
+class Policy(_Table, frozen=True, kw_only=True):
     """One policy file.
 
     Attributes:
@@ -99,7 +107,7 @@ class Policy(_Table, kw_only=True):
         """Reads a policy; raises DefinitionError with all faults of the file."""
         source = Source(text, file)
         policy = source.read(cls)
-        faults = [source.fault(path, problem) for path, problem in policy._contradictions()]
+        faults = [source.fault(path, problem) for path, problem in _contradictions(policy)]
         if faults:
             raise DefinitionError(faults)
         return msgspec.structs.replace(policy, digest="sha256:" + hashlib.sha256(text.encode()).hexdigest())
@@ -107,7 +115,7 @@ class Policy(_Table, kw_only=True):
     @property
     def weakened(self) -> tuple[Approval, ...]:
         """The approvals of the settings that are weaker than the shipped floor."""
-        weak = dict(self._weak())
+        weak = dict(_weak(self))
         return tuple(approval for approval in self.approvals if approval.setting in weak)
 
     def allows_port(self, port: int) -> bool:
@@ -119,34 +127,27 @@ class Policy(_Table, kw_only=True):
         major = media_type.partition("/")[0]
         return not media_type or any(item in (media_type, f"{major}/*", "*/*") for item in self.media_types)
 
-    def _weak(self) -> Iterator[tuple[str, str]]:
-        """Settings weaker than the floor, with what is lost."""
-        for setting, value in (("profile", self.profile), ("tokens", self.tokens)):
-            if value in _WEAK:
-                yield setting, _WEAK[value]
 
-    def _contradictions(self) -> Iterator[tuple[Path, str]]:
-        """What the types cannot say."""
-        if self.digest:
-            yield ("digest",), "unknown key; the digest is computed"
-        approved = {approval.setting for approval in self.approvals}
-        for setting, loss in self._weak():
-            if setting not in approved:
-                yield (setting,), f"{loss}: needs an [[approvals]] entry with setting = {setting!r}, approver and reason"
-        for index, purpose in enumerate(self.purposes):
-            if purpose not in _PURPOSES:
-                yield ("purposes", index), f"is no use; allowed: {', '.join(sorted(_PURPOSES))}"
-        for index, media_type in enumerate(self.media_types):
-            if not _MEDIA_TYPE.fullmatch(media_type):
-                yield ("media_types", index), 'must be "type/subtype", "type/*" or "*/*", in lower case'
-        if self.retention.log_days < self.retention.warc_days:
-            yield ("retention", "log_days"), "must be at least warc_days: log entries are kept as long as the data"
+def _weak(policy: Policy) -> Iterator[tuple[str, str]]:
+    """Settings weaker than the floor, each with what is lost."""
+    for setting, value in (("profile", policy.profile), ("tokens", policy.tokens)):
+        if value in _WEAK:
+            yield setting, _WEAK[value]
 
 
-_FIRST_HIGH_PORT: Final = 1024
-_MEDIA_TYPE: Final = re.compile(r"(\*|[a-z0-9.+-]+)/(\*|[a-z0-9.+-]+)")
-_PURPOSES: Final = frozenset(PARENT)
-_WEAK: Final[Mapping[str, str]] = {
-    "letter": "profile 'letter' ignores refusals that are plain but malformed",
-    "own": "tokens 'own' ignores refusals addressed to training crawlers as a class",
-}
+def _contradictions(policy: Policy) -> Iterator[tuple[Path, str]]:
+    """What the types cannot say."""
+    if policy.digest:
+        yield ("digest",), "unknown key; the digest is computed"
+    approved = {approval.setting for approval in policy.approvals}
+    for setting, loss in _weak(policy):
+        if setting not in approved:
+            yield (setting,), f'{loss}: needs [[approvals]] with setting = "{setting}", approver, reason and date'
+    for index, media_type in enumerate(policy.media_types):
+        if not _MEDIA_TYPE.fullmatch(media_type):
+            yield ("media_types", index), 'must be "type/subtype", "type/*" or "*/*", in lower case'
+    for index, key in enumerate(policy.secret_keys):
+        if key != key.lower():
+            yield ("secret_keys", index), "must be in lower case; names of queries are compared without regard to case"
+    if policy.retention.log_days < policy.retention.warc_days:
+        yield ("retention", "log_days"), "must be at least warc_days: log entries are kept as long as the data"

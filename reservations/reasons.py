@@ -8,7 +8,7 @@ from typing import Final
 
 CORE: Final[Mapping[str, str]] = MappingProxyType({
     "policy.open": "Nothing closes every declared use: the page may be kept.",
-    "blocklist.listed": "The site is on the list of sites that courts or authorities recognise as persistently infringing.",
+    "blocklist.listed": "The site is on the list of those that courts or authorities hold to infringe persistently.",
     "url.secret": "The URL carries a user name, a password or a session secret; it is never asked for.",
     "url.unsupported": "The URL is not one we ask for: its scheme, port or length is not supported.",
     "address.forbidden": "The host's address points inside a network, or at no public host; it is never asked.",

@@ -7,15 +7,25 @@ a bound; remembering changes no answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from reservations.access.head import redirect_signals, retry_after_s, status_row, status_signal
 from reservations.datafile import DefinitionError, Fault
-from reservations.decide import DECIDING, REPORTED, Case, Outcome, Standings, by_the_letter, combine, decide, open_purposes
+from reservations.decide import (
+    DECIDING,
+    REPORTED,
+    Case,
+    Outcome,
+    Standings,
+    by_the_letter,
+    combine,
+    decide,
+    open_purposes,
+)
 from reservations.definition import Document, Protocol, StatusRow, digest_of, load_protocol
-from reservations.model import Answer, Category, Decision, Facts, Hop, Signal, Value, Verdict, Want, Wants
+from reservations.model import Answer, Category, Decision, Facts, Head, Header, Hop, Signal, Value, Verdict, Want, Wants
 from reservations.origin import Asker, Found, OriginFiles
 from reservations.policy import Policy
 from reservations.readers.html import Meta, is_html, read_html
@@ -29,6 +39,7 @@ HOUSE_TOKEN: Final = "KnockfirstBot"
 
 _SOURCE_RANK: Final[Mapping[str, int]] = {"url": 1, "head": 2, "body": 3}
 _TOKEN_LIST: Final = re.compile(r'^token_list = "([^"]+)"', re.MULTILINE)
+_CHARSET: Final = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"\d+")
 _UNKNOWN_STATUS: Final = StatusRow(status=(), outcome="failed", reason="http.unexpected-status")
 
@@ -74,7 +85,8 @@ class Registry:
         self._vocabularies = {protocol.id: Vocabulary(protocol) for protocol in ordered}
         self._origin = OriginFiles(tuple(self._vocabularies.values()), listed)
         self.documents: tuple[Document, ...] = self._origin.documents
-        described = [reason for group in (*ordered, *listed) for reason in group.reasons]
+        described = [reason for protocol in ordered for reason in protocol.reasons]
+        described += [reason for tokens in listed for reason in tokens.reasons]
         self.reasons = {reason.code: reason.text for reason in described}
         self._unread = {reason.code: reason.unread for reason in described if reason.unread}
         self._order = {protocol.id: number for number, protocol in enumerate(ordered)}
@@ -82,9 +94,11 @@ class Registry:
         self._metas: dict[str, tuple[Meta, ...]] = {}
         for vocabulary in self._vocabularies.values():
             for field in vocabulary.protocol.http_fields:
-                self._fields[field.name] = (*self._fields.get(field.name, ()), Field(field, vocabulary))
+                name = field.name.lower()
+                self._fields[name] = (*self._fields.get(name, ()), Field(field, vocabulary))
             for meta in vocabulary.protocol.html_metas:
-                self._metas[meta.name] = (*self._metas.get(meta.name, ()), Meta(meta, vocabulary))
+                name = meta.name.lower()
+                self._metas[name] = (*self._metas.get(name, ()), Meta(meta, vocabulary))
 
     @classmethod
     def load(cls, protocols: Mapping[str, str]) -> Registry:
@@ -97,21 +111,15 @@ class Registry:
             try:
                 if file in listed:
                     lists.append(TokenList.from_toml(protocols[file], file=file))
-                    continue
-                protocol = load_protocol(protocols[file], file)
+                else:
+                    protocol = load_protocol(protocols[file], file)
+                    faults.extend(_clashes(protocol, file, read, protocols))
+                    read[protocol.id] = protocol
             except DefinitionError as error:
                 faults.extend(error.faults)
-                continue
-            if protocol.id in read:
-                faults.append(Fault(file, 1, "id", f"another file has the id {protocol.id!r} already"))
-            if protocol.token_list and protocol.token_list not in protocols:
-                faults.append(Fault(file, 1, "token_list", f"there is no file {protocol.token_list!r} beside this one"))
-            read[protocol.id] = protocol
-        if sum(document.format == "robots_txt" for item in read.values() for document in item.documents) > 1:
-            faults.append(Fault(", ".join(sorted(protocols)), 1, "documents", "only one may have format = 'robots_txt'"))
         if faults:
             raise DefinitionError(faults)
-        return cls(read.values(), lists, digest_of(dict(protocols)))
+        return cls(read.values(), lists, digest_of(protocols))
 
     def examine(self, facts: Facts, policy: Policy, token: Tokens) -> Decision | Wants:
         """What follows from the facts, or what is wanted next: the origin's files, then the head, then the body."""
@@ -200,62 +208,50 @@ class Registry:
         found = self._origin.read(facts, Asker(tokens, policy.tokens))
         signals = list(found.signals)
         consulted = dict(found.consulted)
-        names = frozenset(map(str.lower, tokens))
+        names = _lower(tokens)
         media_type = (media_type_of(facts.head.headers) if facts.head else "") or facts.media_type or ""
         status, location = None, ""
         if facts.head is not None:
             consulted["head"] = str(facts.head.status)
-            location = _location(facts)
-            status = self._status(facts, signals)
+            location = _location(facts.url, facts.head)
+            status = self._status(facts.head, signals)
             signals += read_head(facts.head.headers, self._fields, names, media_type)
-        if facts.head is not None or facts.redirected_from:
+        if location or facts.redirected_from:
             signals += self._redirects(facts, location)
         if facts.body is not None:
-            signals += self._page(facts, names, media_type, consulted)
-        signals += self._embedding_page(facts, names, media_type, consulted)
+            charset = _charset(facts.head.headers if facts.head else ())
+            consulted["body"] = "html" if is_html(media_type, facts.body) else "no statements in this format"
+            if consulted["body"] == "html":
+                signals += read_html(facts.body, charset, self._metas, names, media_type)
+        if facts.referrer is not None:
+            signals += self._embedding_page(facts, facts.referrer, names, media_type)
         if len(signals) > 1:
             signals.sort(key=self._canonical_order)
         return _Seen(tuple(signals), found, consulted, status, media_type, location)
 
-    def _status(self, facts: Facts, signals: list[Signal]) -> StatusRow:
+    def _status(self, head: Head, signals: list[Signal]) -> StatusRow:
         """What the status means; adds the statement that it makes."""
-        assert facts.head is not None
         for protocol in self.protocols:
-            row = status_row(protocol.statuses, facts.head.status, facts.head.headers)
+            row = status_row(protocol.statuses, head.status, head.headers)
             if row is not None:
                 if row.outcome == "signal":
-                    signals.append(status_signal(protocol, row, facts.head.status))
+                    signals.append(status_signal(protocol, row, head.status))
                 return row
         return _UNKNOWN_STATUS
 
     def _redirects(self, facts: Facts, location: str) -> list[Signal]:
+        """Statements of the hops that led here, and of this answer when it redirects."""
         hops = [("url", hop) for hop in facts.redirected_from]
         if facts.head is not None and location:
             hops.append(("head", Hop(facts.url, facts.head.status, location)))
         return [signal for protocol in self.protocols for signal in redirect_signals(protocol, hops)]
 
-    def _page(self, facts: Facts, names: frozenset[str], media_type: str, consulted: dict[str, str]) -> list[Signal]:
-        """Statements inside the resource."""
-        assert facts.body is not None
-        if not is_html(media_type, facts.body):
-            consulted["body"] = "no statements in this format"
-            return []
-        consulted["body"] = "html"
-        charset = _charset(first(facts.head.headers, "content-type") if facts.head else None)
-        return read_html(facts.body, charset, self._metas, names, media_type)
-
-    def _embedding_page(
-        self, facts: Facts, names: frozenset[str], media_type: str, consulted: dict[str, str]
-    ) -> list[Signal]:
+    def _embedding_page(self, facts: Facts, referrer: str, names: frozenset[str], media_type: str) -> list[Signal]:
         """Statements that the page which embeds this medium extends to it."""
-        if facts.referrer is None:
-            return []
-        key, answer = _referring_answer(facts)
+        answer = _referring_answer(facts, referrer)
         if answer is None or not is_html(media_type_of(answer.headers), answer.body):
             return []
-        consulted[key] = "html"
-        charset = _charset(first(answer.headers, "content-type"))
-        return read_html(answer.body, charset, self._metas, names, media_type, embedding=True)
+        return read_html(answer.body, _charset(answer.headers), self._metas, names, media_type, embedding=True)
 
     def _canonical_order(self, signal: Signal) -> tuple[object, ...]:
         """What was known first comes first; the order in which it was read does not matter."""
@@ -276,6 +272,11 @@ class Registry:
 
 
 @lru_cache(maxsize=64)
+def _lower(tokens: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(str.lower, tokens))
+
+
+@lru_cache(maxsize=64)
 def _with_house(tokens: Tokens) -> tuple[str, ...]:
     """The tokens that bind us, our own first, `HOUSE_TOKEN` among them."""
     named = (tokens,) if isinstance(tokens, str) else tokens
@@ -284,6 +285,18 @@ def _with_house(tokens: Tokens) -> tuple[str, ...]:
 
 def _plain(standings: Standings) -> dict[Category, Value]:
     return {category: standing.value for category, standing in standings.items()}
+
+
+def _clashes(protocol: Protocol, file: str, read: Mapping[str, Protocol], files: Mapping[str, str]) -> Iterator[Fault]:
+    """What is wrong with a protocol beside those that were read before it."""
+    if protocol.id in read:
+        yield Fault(file, 1, "id", f"another file has the id {protocol.id!r} already")
+    if protocol.token_list and protocol.token_list not in files:
+        yield Fault(file, 1, "token_list", f"there is no file {protocol.token_list!r} beside this one")
+    paths = {document.path for other in read.values() for document in other.documents}
+    for document in protocol.documents:
+        if document.path in paths:
+            yield Fault(file, 1, "documents", f"another protocol reads {document.path!r} already")
 
 
 def _want_document(facts: Facts, policy: Policy, protocol: str, document: Document) -> Wants:
@@ -308,31 +321,29 @@ def _want_page(facts: Facts, policy: Policy, stage: str) -> Wants:
     )
 
 
-def _location(facts: Facts) -> str:
+def _location(url: str, head: Head) -> str:
     """Absolute URL that a redirect names, "" when it names none that can be asked for."""
-    assert facts.head is not None
-    value = first(facts.head.headers, "location")
-    if value is None or not 300 <= facts.head.status < 400:  # noqa: PLR2004 the 3xx class
+    value = first(head.headers, "location")
+    if value is None or not 300 <= head.status < 400:  # noqa: PLR2004 the 3xx class
         return ""
     try:
-        return canonical_url(value.encode("latin-1").decode("utf-8", "replace").strip(), facts.url)
+        return canonical_url(value.encode("latin-1").decode("utf-8", "replace").strip(), url)
     except (UrlError, UnicodeError):
         return ""
 
 
-def _charset(content_type: str | None) -> str:
-    match = re.search(r"charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", content_type or "", re.IGNORECASE)
+def _charset(headers: Iterable[Header]) -> str:
+    """The charset that Content-Type names, "" when it names none."""
+    match = _CHARSET.search(first(headers, "content-type") or "")
     return match[1] if match else ""
 
 
-def _referring_answer(facts: Facts) -> tuple[str, Answer | None]:
+def _referring_answer(facts: Facts, referrer: str) -> Answer | None:
     """The page that embeds this one, among the documents: by its path on the same origin, else by its URL."""
-    assert facts.referrer is not None
     try:
-        if origin_of(facts.referrer) == origin_of(facts.url):
-            path = facts.referrer[len(str(origin_of(facts.referrer))) :] or "/"
-            if path in facts.documents:
-                return path, facts.documents[path]
+        here, there = str(origin_of(facts.url)), str(origin_of(referrer))
     except UrlError:
-        return facts.referrer, None
-    return facts.referrer, facts.documents.get(facts.referrer)
+        return None
+    if here == there and (answer := facts.documents.get(referrer[len(there) :] or "/")) is not None:
+        return answer
+    return facts.documents.get(referrer)

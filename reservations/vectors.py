@@ -75,9 +75,7 @@ def protocols_of(name: str, registry: Registry) -> list[str]:
     return [protocol.id for protocol in registry.protocols if name in protocol.vectors]
 
 
-def _wrong_besides(
-    expect: Case, facts: Facts, registry: Registry, policy: Policy, token: str
-) -> list[str]:
+def _wrong_besides(expect: Case, facts: Facts, registry: Registry, policy: Policy, token: str) -> list[str]:
     """Disagreements over what is not a value per category."""
     wrong = []
     if "crawl" in expect:
@@ -126,7 +124,7 @@ def _followed(key: str, origin: Mapping[str, Case], base: str) -> Answer:
     url, hops = urljoin(base, key), []
     answer = origin[key]
     while 300 <= answer.get("status", 0) < 400:  # noqa: PLR2004 the 3xx class
-        location = dict((name.lower(), value) for name, value in answer.get("headers", []))["location"]
+        location = {name.lower(): value for name, value in answer.get("headers", [])}["location"]
         target = urljoin(url, location)
         hops.append(Hop(url, answer["status"], target))
         if len(hops) > _MAX_REDIRECTS:
@@ -135,9 +133,7 @@ def _followed(key: str, origin: Mapping[str, Case], base: str) -> Answer:
         answer = origin.get(target.removeprefix(base), origin.get(target, {"status": 404}))
     if "error" in answer:
         return Answer(url=url, failure=answer["error"], redirects=tuple(hops))
-    return Answer(
-        url=url, status=answer["status"], headers=_headers(answer), body=_body(answer), redirects=tuple(hops)
-    )
+    return Answer(url=url, status=answer["status"], headers=_headers(answer), body=_body(answer), redirects=tuple(hops))
 
 
 def _headers(answer: Case) -> tuple[Header, ...]:

@@ -1,0 +1,1 @@
+"""Is access itself refused or restricted: what heads, and later bodies, say of denials, challenges and prices."""

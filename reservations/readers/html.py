@@ -127,8 +127,7 @@ def _utf8(body: bytes, declared: str) -> bytes:
 
 def _concerns(page: bytes, wanted: Metas) -> bool:
     """Whether any meta tag might be one we look for. Says yes whenever in doubt."""
-    tags = 0
-    for tags, tag in enumerate(_TAG.finditer(page)):  # noqa: B007 the count is used after the loop
+    for tags, tag in enumerate(_TAG.finditer(page)):
         text = tag[0].lower()
         if b"&" in text or b"\0" in text:
             return True

@@ -1,7 +1,7 @@
-"""Reads directives inside robots.txt groups that are not Allow or Disallow: Content-Usage, Content-Signal and their kin.
+"""Reads directives of robots.txt groups other than Allow and Disallow: Content-Usage, Content-Signal and their kin.
 
 Groups are chosen as RFC 9309 2.2.1 chooses them. Where our own group holds no line of a directive and `*` does, and for
-lines before any group, the letter is silent and only refusals count (rulings.md 3, 38, 39). Lines may be scoped to a
+lines before any group, the letter is silent and only refusals count (rulings 3, 38, 39). Lines may be scoped to a
 path: the most octets win (draft-ietf-aipref-attach-05), per category for what refuses.
 """
 
@@ -27,6 +27,16 @@ class Lines(NamedTuple):
     careful: tuple[Line, ...]
 
 
+class _Context(NamedTuple):
+    """What is the same for all lines: the words, who asks for what, where the lines stand, the work left."""
+
+    vocabulary: Vocabulary
+    tokens: frozenset[str]
+    subject: Subject
+    source: str
+    meter: Meter
+
+
 class _Stated(NamedTuple):
     """A reading with the octets of the path that scopes it, and where it stood."""
 
@@ -50,40 +60,32 @@ def read_lines(
     source: str,
 ) -> list[Signal]:
     """What all directives of one protocol say of one URL."""
-    meter = Meter()
+    context = _Context(vocabulary, tokens, subject, source, Meter())
     stated: list[_Stated] = []
     for directive, lines in chosen:
         for line in lines.binding:
-            stated.extend(_read(directive, line, vocabulary, tokens, subject, source, meter))
+            stated += _read(directive, line, context)
         for line in lines.careful:
-            for item in _read(directive, line, vocabulary, tokens, subject, source, meter):
-                stated.append(item._replace(reading=item.reading.weakened("group")))
+            found = _read(directive, line, context)
+            stated += [item._replace(reading=item.reading.weakened("group")) for item in found]
     return list(_by_length(stated, vocabulary))
 
 
-def _read(
-    directive: RobotsLine,
-    line: Line,
-    vocabulary: Vocabulary,
-    tokens: frozenset[str],
-    subject: Subject,
-    source: str,
-    meter: Meter,
-) -> Iterator[_Stated]:
+def _read(directive: RobotsLine, line: Line, context: _Context) -> Iterator[_Stated]:
     """The readings of one line, if it is for this URL. An empty statement at a path still has its length."""
     path, value, issues = _split(directive, line.value)
     issues = (*line.issues, *issues)
     octets = 0
     if path:
         try:
-            matched = path_matches(path.encode("utf-8", "surrogatepass"), subject, meter)
+            matched = path_matches(path.encode("utf-8", "surrogatepass"), context.subject, context.meter)
         except TooComplex:
             matched, issues = len(path), (*issues, "too_complex")
         if matched is None:
             return
         octets = matched
-    place = Place("robots_txt", source, f"line {line.number}", f"{line.key}: {line.value}")
-    readings = SYNTAX[directive.syntax]([value], directive.name, vocabulary, tokens)
+    place = Place("robots_txt", context.source, f"line {line.number}", f"{line.key}: {line.value}")
+    readings = SYNTAX[directive.syntax]([value], directive.name, context.vocabulary, context.tokens)
     if directive.syntax == "path" and not path:
         return
     if not readings:

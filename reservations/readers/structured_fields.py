@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import http_sf
 
 from reservations.statement import Reading, Vocabulary
+
+#: Value and parameters of one member; an inner list is a list of such pairs.
+Member = tuple[object, dict[str, object]]
 
 _MAX_OCTETS: Final = 8192
 #: A label, "=" or ":", quotes or a bracket perhaps, and a word: what a person would read as "label is value".
@@ -51,7 +54,7 @@ def _parse(text: str) -> list[Reading] | None:
         members = http_sf.parse(text.encode("ascii"), tltype="dictionary")
     except (ValueError, OverflowError, RecursionError, OSError):
         return None
-    return [_reading(key, *member) for key, member in members.items()]
+    return [_reading(key, *member) for key, member in cast("dict[str, Member]", members).items()]
 
 
 def _reading(label: str, value: object, parameters: dict[str, object]) -> Reading:

@@ -74,16 +74,9 @@ def parse_rules(body: bytes, document: Document, vocabulary: Vocabulary, *, trun
         return Rules(unreadable="too_deep")
     except (ValueError, UnicodeError):
         return _plain_rules(body, vocabulary)
-    if not isinstance(tree, list):
-        return Rules(unreadable="", issues=("malformed",)) if not isinstance(tree, _Object) else _from_object(
-            tree, document, vocabulary
-        )
-    if len(tree) > document.max_rules:
-        return Rules(unreadable="too_many_rules")
-    rules, issues = _from_list(tree, document, vocabulary)
-    if not rules and document.foreign and _refuses(tree, document.foreign):
-        return _foreign(document.foreign, vocabulary)
-    return Rules(rules, issues)
+    if isinstance(tree, _Object):
+        return _from_object(tree, document, vocabulary)
+    return _from_list(tree, document, vocabulary) if isinstance(tree, list) else Rules(issues=("malformed",))
 
 
 class _Object(NamedTuple):
@@ -97,17 +90,20 @@ def _pairs(members: Pairs) -> _Object:
 
 
 def _from_object(tree: _Object, document: Document, vocabulary: Vocabulary) -> Rules:
-    """One object in place of a list: a rule that refuses counts (rulings.md 5), or a home-made file."""
+    """One object in place of a list: a rule that refuses counts, or a home-made file."""
     rule = _rule(tree, 1, document, vocabulary)
     if rule is not None:
         readings = tuple(reading.weakened("not_a_list") for reading in rule.readings)
         return Rules((rule._replace(readings=readings, sound=False),), ("not_a_list",))
     if document.foreign and _refuses(tree, document.foreign):
-        return _foreign(document.foreign, vocabulary)
+        return _foreign(document.foreign)
     return Rules(issues=("not_a_list",))
 
 
-def _from_list(tree: list[object], document: Document, vocabulary: Vocabulary) -> tuple[tuple[Rule, ...], tuple[str, ...]]:
+def _from_list(tree: list[object], document: Document, vocabulary: Vocabulary) -> Rules:
+    """The rules of a list; a home-made file when none of its items is one."""
+    if len(tree) > document.max_rules:
+        return Rules(unreadable="too_many_rules")
     rules: list[Rule] = []
     issues: tuple[str, ...] = ()
     for number, item in enumerate(tree, start=1):
@@ -116,7 +112,9 @@ def _from_list(tree: list[object], document: Document, vocabulary: Vocabulary) -
             issues = ("malformed_rule",)
         else:
             rules.append(rule)
-    return tuple(rules), issues
+    if not rules and document.foreign and _refuses(tree, document.foreign):
+        return _foreign(document.foreign)
+    return Rules(tuple(rules), issues)
 
 
 def _rule(item: _Object, number: int, document: Document, vocabulary: Vocabulary) -> Rule | None:
@@ -167,7 +165,7 @@ def _spelt(value: object) -> str:
 
 
 def _plain_rules(body: bytes, vocabulary: Vocabulary) -> Rules:
-    """Broken JSON: a key of ours, a colon and a refusing value anywhere closes the whole origin (rulings.md 5)."""
+    """Broken JSON: a key of ours, a colon and a refusing value anywhere closes the whole origin."""
     text = body.replace(b"\0", b"").decode("utf-8", "replace")
     readings = tuple(
         Reading(match[1], match[2], sound=False, issues=("malformed",))
@@ -178,14 +176,15 @@ def _plain_rules(body: bytes, vocabulary: Vocabulary) -> Rules:
     return Rules((rule,) if readings else (), ("malformed",))
 
 
-def _foreign(words: ForeignWords, vocabulary: Vocabulary) -> Rules:
-    del vocabulary
+def _foreign(words: ForeignWords) -> Rules:
+    """A home-made form that refuses, as one rule for the whole origin."""
     reading = Reading(words.label, words.value, sound=False, issues=("foreign_schema",))
-    return Rules((Rule(0, b"/", b"/", (reading,), sound=False, text="a home-made form that refuses"),), ("foreign_schema",))
+    rule = Rule(0, b"/", b"/", (reading,), sound=False, text="a home-made form that refuses")
+    return Rules((rule,), ("foreign_schema",))
 
 
 def _refuses(tree: object, words: ForeignWords) -> bool:
-    """Whether mining or training stands under a prohibition, or beside a denial, anywhere in the tree (rulings.md 17)."""
+    """Whether mining or training stands under a prohibition, or beside a denial, anywhere in the tree."""
     refusals, uses = frozenset(words.refusals), frozenset(words.uses)
     left = _MAX_NODES
     stack: list[tuple[object, bool, int]] = [(tree, False, 0)]
@@ -216,7 +215,7 @@ def _words(value: object) -> frozenset[str]:
 
 
 def matching(rules: Iterable[Rule], subject: Subject) -> Iterator[tuple[int, Rule]]:
-    """The rules whose location matches, in order, each with its octets. One too costly to compare counts as matching."""
+    """The rules whose location matches, in order, with its octets. One too costly to compare counts as matching."""
     meter = Meter()
     for rule in rules:
         if b"?" not in rule.head and not subject.written.startswith(rule.head):
@@ -224,8 +223,9 @@ def matching(rules: Iterable[Rule], subject: Subject) -> Iterator[tuple[int, Rul
         try:
             octets = path_matches(rule.pattern, subject, meter)
         except TooComplex:
-            octets = len(rule.pattern)
-            rule = rule._replace(readings=tuple(r.weakened("too_complex") for r in rule.readings), sound=False)  # noqa: PLW2901
+            readings = tuple(reading.weakened("too_complex") for reading in rule.readings)
+            yield len(rule.pattern), rule._replace(readings=readings, sound=False)
+            continue
         if octets is not None:
             yield octets, rule
 
@@ -235,7 +235,7 @@ def read_rules(rules: Rules, document: Document, vocabulary: Vocabulary, subject
     found = list(matching(rules.rules, subject))
     first = next((rule for _, rule in found if rule.sound), None)
     longest = max((octets for octets, _ in found), default=0)
-    chosen = [] if first is None else [(first, ())]
+    chosen: list[tuple[Rule, tuple[str, ...]]] = [] if first is None else [(first, ())]
     others = [rule for octets, rule in found if rule is not first and (octets == longest or rule is found[0][1])]
     chosen += [(rule, () if first is None or _same(rule, first) else ("order_ambiguity",)) for rule in others]
     signals: list[Signal] = []
