@@ -13,8 +13,10 @@ import msgspec
 from provenance.entry import DecisionEntry, Entry, EvidenceEntry, RedecisionEntry
 from provenance.lines import from_line, to_text
 from provenance.log import read_lines, segments
+from provenance.rules import shipped_protocols
 from reservations.explain import sentences
 from reservations.model import Decision
+from reservations.registry import Registry
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,12 +69,13 @@ def story(folder: Path, url: str) -> Story:
             changes.append(entry)
     evidence = _entries(folder, {seq for _, _, entry in found for seq in _consulted(entry)})
     superseded = {entry.supersedes: entry.seq for _, _, entry in found if entry.supersedes is not None}
+    reasons = Registry.load(shipped_protocols()).reasons
     attempts = [
         Attempt(
             file=file,
             line=number,
             superseded=superseded.get(entry.seq),
-            sentences=tuple(sentences(decision_of(entry, evidence), entry.url)),
+            sentences=tuple(sentences(decision_of(entry, evidence), entry.url, reasons)),
             evidence=tuple(evidence[seq] for seq in _consulted(entry) if seq in evidence),
             entry=entry,
         )

@@ -49,8 +49,6 @@ _SEALS: Final = {
 def verify(out: Out, *, as_json: Json = False, key: Key = "") -> None:
     """Check that the log is unaltered (L1), and that log and WARC files link one to one (L2).
 
-    Example: knockfirst verify out/demo
-
     Exit codes: 0 nothing differs, 1 something does, 2 there is nothing that could be checked.
     """
     try:
@@ -70,8 +68,6 @@ def explain(
     out: Out, url: Annotated[str, typer.Argument(metavar="URL", help="The URL asked about.")], *, as_json: Json = False
 ) -> None:
     """Say what was decided about a URL and why, with the rule's own line and where the evidence lies.
-
-    Example: knockfirst explain out/demo https://example.org/page
 
     Exit codes: 0 the log has the URL, 1 it has not, 2 the log cannot be read.
     """

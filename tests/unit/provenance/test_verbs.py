@@ -1,0 +1,154 @@
+"""What auditors see: exit codes, sentences, JSON, and nothing of a stranger's that acts on a terminal."""
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from provenance import verbs
+from provenance.entry import ConfigEntry, LoggedSignal, RedecisionEntry, Weaker
+from provenance.log import LogWriter
+from reservations.model import Category, Value, Verdict
+
+URL = "https://example.org/private/b"
+
+
+@pytest.fixture(scope="module")
+def run():
+    app = typer.Typer()
+    app.command()(verbs.verify)
+    app.command()(verbs.explain)
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments])
+
+
+# -- verify ------------------------------------------------------------------------------------------------------------
+
+
+def test_clean_folder_exits_0_and_says_what_it_proves(run, whole):
+    result = run("verify", whole)
+    assert result.exit_code == 0
+    assert "9 entries, 9 of them signed; sealed: the crawl had nothing left to do." in result.stdout
+    assert result.stdout.count("nothing differs") == 2
+    assert result.stdout.count("This proves:") == result.stdout.count("This does not prove:") == 2
+    assert "as the folder says" in result.stdout
+
+
+def test_differing_folder_exits_1_and_says_where_and_what_to_do(run, whole):
+    path = whole / "warc/warc-0.warc.gz"
+    path.write_bytes(path.read_bytes()[:-3])
+    result = run("verify", whole)
+    assert result.exit_code == 1
+    assert "warc/warc-0.warc.gz, offset " in result.stdout
+    assert "the file ends inside a record" in result.stdout
+    assert "Keep the folder as it is" in result.stdout
+
+
+def test_folder_without_log_exits_2_with_remedy(run, tmp_path):
+    result = run("verify", tmp_path)
+    assert result.exit_code == 2
+    assert "Name the output folder of a crawl" in result.stderr
+
+
+def test_key_from_elsewhere_is_used(run, whole, key):
+    line = key.verifier("crawler.example.org/test").line()
+    assert "as the folder says" not in run("verify", whole, "--key", line).stdout
+    assert run("verify", whole, "--key", "x").exit_code == 2
+
+
+def test_verify_answers_in_json(run, whole):
+    told = json.loads(run("verify", whole, "--json").stdout)
+    assert told["clean"] is True
+    assert [level["name"] for level in told["levels"]] == ["L1", "L2"]
+    assert told["levels"][0]["proves_not"]
+
+
+def test_weaker_rules_are_the_first_line(run, crawled):
+    weaker = Weaker(rule="tdmrep off", approver="A. Person", reason="licence\x1b[2J")
+    crawled.enter(ConfigEntry, rules="", policy="", policy_name="", protocols="", weaker=(weaker,))
+    crawled.finish()
+    first = run("verify", crawled.out).stdout.splitlines()[0]
+    assert first == (
+        "RULES WEAKER THAN THE SHIPPED FLOOR WERE IN FORCE: tdmrep off (approved by A. Person: licence\\x1b[2J)"
+    )
+
+
+# -- explain -----------------------------------------------------------------------------------------------------------
+
+
+def test_refused_url_is_explained_with_rule_and_evidence(run, whole):
+    result = run("explain", whole, URL)
+    assert result.exit_code == 0
+    assert "The last word: refused, robots.disallow (try 1," in result.stdout
+    assert 'says "Disallow: /private"' in result.stdout
+    assert "/robots.txt, line 2" in result.stdout
+    assert "evidence: https://example.org/robots.txt: 200, fetched " in result.stdout
+    assert "response in evidence/evidence-0.warc.gz at " in result.stdout
+    assert "entry 4: log/seg-00000000.jsonl, line 5; rules of entry 1" in result.stdout
+
+
+def test_kept_url_is_explained_with_its_records(run, whole):
+    result = run("explain", whole, "https://example.org/a")
+    assert "record: response in warc/warc-0.warc.gz at " in result.stdout
+    assert "record: request in warc/warc-0.warc.gz at " in result.stdout
+
+
+def test_url_in_another_spelling_is_found(run, whole):
+    assert run("explain", whole, "HTTPS://EXAMPLE.org:443/a#part").exit_code == 0
+
+
+@pytest.mark.parametrize("url", ["https://example.org/none", "not a url", "https://example.org/\x1b]0;x"])
+def test_unknown_url_exits_1(run, whole, url):
+    result = run("explain", whole, url)
+    assert result.exit_code == 1
+    assert "the log has no entry on it" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_folder_without_log_cannot_explain(run, tmp_path):
+    assert run("explain", tmp_path, URL).exit_code == 2
+
+
+def test_every_attempt_is_told_last_word_first(run, crawled, key):
+    crawled.decide(url=URL, verdict=Verdict.DEFERRED, reason="transfer.timeout", gate="transfer", wait=5)
+    first = crawled.decide(url=URL, final=True, attempt=2)
+    crawled.finals = {}
+    crawled.decide(url=URL, final=True, attempt=2, supersedes=first)
+    crawled.finish()
+    crawled.log = LogWriter.open(crawled.out / "log", "crawler.example.org/test", key)
+    crawled.enter(
+        RedecisionEntry, of=4, url=URL, verdict=Verdict.HELD, reason="complaint.upheld", why="complaint 7", config=1
+    )
+    crawled.log.close()
+    told = run("explain", crawled.out, URL).stdout
+    order = [
+        told.index(text) for text in ("The last word", "Replaced by entry 4", "not the last: deferred", "Changed later")
+    ]
+    assert order == sorted(order)
+    story = json.loads(run("explain", crawled.out, URL, "--json").stdout)
+    assert [attempt["entry"]["seq"] for attempt in story["attempts"]] == [4, 3, 2]
+    assert story["changes"][0]["why"] == "complaint 7"
+
+
+def test_hostile_text_is_spelled_out(run, crawled):
+    signal = LoggedSignal(
+        p="x",
+        reason="x.y",
+        carrier="html_meta",
+        src="body",
+        rule="\x1b[31m\u202eevil\n",
+        effective={Category.TDM: Value.DENY},
+        strict={Category.TDM: Value.DENY},
+    )
+    crawled.decide(url=URL, final=True, verdict=Verdict.DISCARDED, reason="x.y", signals=(signal,))
+    crawled.finish()
+    for arguments in (["explain", crawled.out, URL], ["explain", crawled.out, URL, "--json"]):
+        told = run(*arguments).stdout
+        assert "evil" in told
+        assert not {"\x1b", "\u202e"} & set(told)
+
+
+def test_help_of_each_verb_names_its_exit_codes(run):
+    for verb in ("verify", "explain"):
+        assert "Exit codes" in run(verb, "--help").stdout
