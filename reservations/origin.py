@@ -7,7 +7,7 @@ answer they came from.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from reservations.access.head import retry_after_s, status_fits
@@ -51,6 +51,14 @@ class Asker(NamedTuple):
     setting: Setting
 
 
+class _Robots(NamedTuple):
+    """A robots.txt read: what was odd besides, and the lists of others' tokens of which it names any."""
+
+    text: RobotsTxt
+    odd: tuple[str, ...]
+    lists: tuple[TokenList, ...]
+
+
 class _Memory(Generic[_T]):
     """Values by the identity of what they were made from, the least recently used forgotten first.
 
@@ -84,7 +92,7 @@ class OriginFiles:
         self._wanted = sorted(wanted, key=lambda item: item[1].format != "robots_txt")
         self._vocabularies = vocabularies
         self._token_lists = token_lists
-        self._robots: _Memory[tuple[RobotsTxt, tuple[str, ...]]] = _Memory(_REMEMBERED_FILES)
+        self._robots: _Memory[_Robots] = _Memory(_REMEMBERED_FILES)
         self._rules: _Memory[Rules] = _Memory(_REMEMBERED_FILES)
         self._found: _Memory[Found] = _Memory(_REMEMBERED_URLS)
 
@@ -103,11 +111,11 @@ class OriginFiles:
         for _, document in self._wanted:
             answer = facts.documents.get(document.path)
             if document.format == "robots_txt" and answer is not None and _meaning(document, answer)[0] == "read":
-                return self._parsed(answer)[0]
+                return self._parsed(answer).text
         return None
 
-    def _parsed(self, answer: Answer) -> tuple[RobotsTxt, tuple[str, ...]]:
-        return self._robots.get((answer,), "", lambda: _parse_robots(answer))
+    def _parsed(self, answer: Answer) -> _Robots:
+        return self._robots.get((answer,), "", lambda: _parse_robots(answer, self._token_lists))
 
     def _read(self, facts: Facts, asker: Asker, answers: Sequence[Answer | None]) -> Found:
         signals: list[Signal] = []
@@ -130,7 +138,7 @@ class OriginFiles:
             if means != "read":
                 continue
             if document.format == "robots_txt":
-                robots = self._parsed(answer)[0]
+                robots = self._parsed(answer).text
                 signals += self._robots_signals(vocabulary, document, answer, asker, facts.url)
             elif is_page(answer.body, media_type_of(answer.headers)):
                 consulted[document.path] = "soft-404"
@@ -142,7 +150,7 @@ class OriginFiles:
         self, vocabulary: Vocabulary, document: Document, answer: Answer, asker: Asker, url: str
     ) -> list[Signal]:
         """What robots.txt says: its rules, the directives of other protocols, rules for others, what was odd."""
-        robots, odd = self._parsed(answer)
+        robots, odd, lists = self._parsed(answer)
         tokens = asker.tokens
         answered = robots.ask(tokens, url)
         signals = _rule_signals(vocabulary, document, answered, too_complex=robots.too_complex)
@@ -157,7 +165,7 @@ class OriginFiles:
             ]
             if any(lines.binding or lines.careful for _, lines in chosen):
                 signals += read_lines(chosen, other, frozenset(map(str.lower, tokens)), subject, document.path)
-        for listed in self._token_lists:
+        for listed in lists:
             signals += read_tokens(robots, url, tokens, asker.setting, listed)
         rules = vocabulary.protocol.robots_rules
         issues = (*odd, *robots.issues, *(("truncated",) if robots.truncated else ()))
@@ -231,11 +239,13 @@ def _consequence(vocabulary: Vocabulary, document: Document, row: Consequence, e
     )
 
 
-def _parse_robots(answer: Answer) -> tuple[RobotsTxt, tuple[str, ...]]:
+def _parse_robots(answer: Answer, token_lists: Iterable[TokenList]) -> _Robots:
     """The file, read; a web page in its place is an empty file (RFC 9309 2.3.1.5 leaves it open)."""
     if is_page(answer.body, ""):
-        return RobotsTxt.parse(b""), ("html_robots",)
-    return RobotsTxt.parse(answer.body, truncated=answer.truncated), ()
+        return _Robots(RobotsTxt.parse(b""), ("html_robots",), ())
+    robots = RobotsTxt.parse(answer.body, truncated=answer.truncated)
+    lists = (listed for listed in token_lists if any(robots.mentions(entry.token) for entry in listed.binding))
+    return _Robots(robots, (), tuple(lists))
 
 
 def _rule_signals(vocabulary: Vocabulary, document: Document, answered: Answered, *, too_complex: bool) -> list[Signal]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from reservations.access.head import redirect_signals, retry_after_s, status_row, status_signal
+from reservations.access.head import fields_fit, redirect_signals, retry_after_s, status_fits, status_signal
 from reservations.datafile import DefinitionError, Fault
 from reservations.decide import (
     DECIDING,
@@ -90,6 +90,7 @@ class Registry:
         self.reasons = {reason.code: reason.text for reason in described}
         self._unread = {reason.code: reason.unread for reason in described if reason.unread}
         self._order = {protocol.id: number for number, protocol in enumerate(ordered)}
+        self._rows: dict[int, tuple[tuple[Protocol, StatusRow], ...]] = {}
         self._fields: dict[str, tuple[Field, ...]] = {}
         self._metas: dict[str, tuple[Meta, ...]] = {}
         for vocabulary in self._vocabularies.values():
@@ -231,9 +232,16 @@ class Registry:
 
     def _status(self, head: Head, signals: list[Signal]) -> StatusRow:
         """What the status means; adds the statement that it makes."""
-        for protocol in self.protocols:
-            row = status_row(protocol.statuses, head.status, head.headers)
-            if row is not None:
+        rows = self._rows.get(head.status)
+        if rows is None:
+            rows = self._rows[head.status] = tuple(
+                (protocol, row)
+                for protocol in self.protocols
+                for row in protocol.statuses
+                if status_fits(head.status, row.status)
+            )
+        for protocol, row in rows:
+            if fields_fit(row, head.headers):
                 if row.outcome == "signal":
                     signals.append(status_signal(protocol, row, head.status))
                 return row

@@ -13,6 +13,7 @@ from reservations.definition import CLOSING, Label, Meaning, Protocol
 from reservations.model import Category, Signal, Value
 
 _MAX_EXCERPT: Final = 256
+_NO_MEANING: Final = Meaning(value="")
 
 
 class Reading(NamedTuple):
@@ -70,27 +71,24 @@ class Vocabulary:
             return None
         meaning, sound, odd = self._meaning(label, reading.value, sound=sound and reading.sound)
         found = list(dict.fromkeys((*reading.issues, *issues, *odd)))
-        if embedding and (meaning is None or not meaning.embedded):
+        if meaning is None:
+            meaning = _NO_MEANING
+        if meaning.silent or (embedding and not meaning.embedded):
             return None
         conditions = reading.conditions
         if label.condition:
             conditions = (clean(reading.value.strip("\"'")),)
-        silent = (
-            label.condition
-            or meaning is None
-            or reading.addressed_to == "others"
-            or not _covers(meaning.media, media_type)
-        )
+        binds = not label.condition and reading.addressed_to != "others" and _covers(meaning.media, media_type)
         return Signal(
             protocol=self.protocol.id,
-            reason=(meaning.reason if meaning else "") or label.reason,
+            reason=meaning.reason or label.reason,
             carrier=place.carrier,
             source=place.source,
             locator=place.locator,
             excerpt=clean(place.text),
-            strict={} if silent or meaning is None or not sound else meaning.strict,
-            effective={} if silent or meaning is None else _in_force(meaning.effective, sound=sound),
-            vendor={} if silent or meaning is None else _in_force(meaning.vendor, sound=sound),
+            strict=meaning.strict if binds and sound else {},
+            effective=_in_force(meaning.effective, sound=sound) if binds else {},
+            vendor=_in_force(meaning.vendor, sound=sound) if binds else {},
             addressed_to=reading.addressed_to,
             issues=tuple(found),
             conditions=conditions,

@@ -29,12 +29,9 @@ def status_fits(status: int, patterns: Iterable[str]) -> bool:
     return any(pattern in (text, f"{text[0]}xx") for pattern in patterns)
 
 
-def status_row(rows: Iterable[StatusRow], status: int, headers: Sequence[Header]) -> StatusRow | None:
-    """The first row of the table that fits this head."""
-    for row in rows:
-        if status_fits(status, row.status) and (not row.fields or any(_has(headers, field) for field in row.fields)):
-            return row
-    return None
+def fields_fit(row: StatusRow, headers: Sequence[Header]) -> bool:
+    """Whether one of the fields that a row asks for is there; it may ask for none."""
+    return not row.fields or any(_has(headers, field) for field in row.fields)
 
 
 def _has(headers: Sequence[Header], field: str) -> bool:

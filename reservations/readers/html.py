@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from lxml import etree
@@ -28,7 +28,9 @@ _MAX_TAGS: Final = 2000
 _MAX_METAS: Final = 1000
 
 _TAG: Final = re.compile(rb"<meta[\s/](?:[^>\"']|\"[^\"]*+\"|'[^']*+')*+", re.IGNORECASE)
-_NAME: Final = re.compile(rb"(?:name|property|http-equiv)\s*=\s*(?:\"\s*([^\"]*?)\s*\"|'\s*([^']*?)\s*'|([^\s\"'>]+))")
+_ATTRIBUTE: Final = rb"\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))"
+_NAME: Final = re.compile(rb"(?:name|property|http-equiv)" + _ATTRIBUTE, re.IGNORECASE)
+_CONTENT: Final = re.compile(rb"content" + _ATTRIBUTE, re.IGNORECASE)
 _CHARSET: Final = re.compile(rb"<meta[^>]{0,512}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 #: Encodings of the web by the beginning of their labels; all others are read as UTF-8, which harms no ASCII octet.
@@ -79,7 +81,7 @@ def read_html(
     for name in tokens:
         wanted[name] = tuple(meta for group in metas.values() for meta in group if meta.meta.tokens)
     page = _ascii_octets(_window(body), charset)
-    if not _concerns(page, wanted):
+    if not _concerns(page, wanted, tokens):
         return []
     signals: list[Signal] = []
     for found in _metas(page):
@@ -125,18 +127,31 @@ def _utf8(body: bytes, declared: str) -> bytes:
     return body if body.isascii() and codec != "iso2022_jp" else body.decode(codec, "replace").encode()
 
 
-def _concerns(page: bytes, wanted: Metas) -> bool:
-    """Whether any meta tag might be one we look for. Says yes whenever in doubt."""
-    for tags, tag in enumerate(_TAG.finditer(page)):
-        text = tag[0].lower()
-        if b"&" in text or b"\0" in text:
+def _concerns(page: bytes, wanted: Metas, tokens: frozenset[str]) -> bool:
+    """Whether any meta tag might say something that we look for. Says yes whenever in doubt."""
+    for number, tag in enumerate(_TAG.finditer(page)):
+        text = tag[0]
+        if b"&" in text or b"\0" in text or number > _MAX_TAGS:
             return True
-        for name in _NAME.finditer(text):
-            if (name[1] or name[2] or name[3] or b"").decode("latin-1") in wanted:
-                return True
-        if tags > _MAX_TAGS:
+        names = {_value(match).lower() for match in _NAME.finditer(text)}
+        readers = [meta for name in names for meta in wanted.get(name, ())]
+        if readers and any(_speaks(_value(match), readers, tokens) for match in _CONTENT.finditer(text)):
             return True
     return False
+
+
+def _value(match: re.Match[bytes]) -> str:
+    return (match[1] or match[2] or match[3] or b"").decode("latin-1").strip()
+
+
+def _speaks(content: str, readers: Iterable[Meta], tokens: frozenset[str]) -> bool:
+    """Whether a content makes any statement under the name of these metas."""
+    place = Place("html_meta", "body", "", "")
+    return any(
+        vocabulary.signal(reading, place) is not None
+        for meta, vocabulary in readers
+        for reading in SYNTAX[meta.syntax]([content], meta.label or meta.name, vocabulary, tokens)
+    )
 
 
 def _metas(page: bytes) -> Iterator[Found]:
