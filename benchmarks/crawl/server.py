@@ -1,0 +1,166 @@
+"""Serves the local web from a process of its own, and sees who asked for what: a witness that belongs to no crawler."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection as Pipe
+
+import msgspec
+
+from benchmarks.crawl.web import HOSTS, PORT, ROBOTS_TXT, Web, address
+
+_HEAD = (
+    "HTTP/1.1 {}\r\nServer: nginx\r\nDate: Sun, 22 Nov 2026 09:00:00 GMT\r\nContent-Type: {}\r\nContent-Length: {}\r\n"
+    "Connection: keep-alive\r\nVary: Accept-Encoding\r\nCache-Control: max-age=60\r\n{}\r\n"
+)
+
+
+class Seen(msgspec.Struct):
+    """What the server saw of one crawl.
+
+    Attributes:
+        pages: different pages that were asked for.
+        again: requests for a page that had been asked for before.
+        documents: requests for robots.txt and the like.
+        absent: among these, the ones answered 404.
+        gzip: answers that went out compressed.
+        cpu_s: processor time of the server.
+    """
+
+    pages: int = 0
+    again: int = 0
+    documents: int = 0
+    absent: int = 0
+    gzip: int = 0
+    cpu_s: float = 0.0
+
+
+class _State:
+    def __init__(self, size: int, port: int) -> None:
+        self.webs = {True: Web(size, named=True), False: Web(size, named=False)}
+        self.port = port
+        self.latency_s = 0.0
+        self.begin(0.0)
+
+    def begin(self, latency_s: float) -> None:
+        self.latency_s = latency_s
+        self.asked: set[int] = set()
+        self.seen = Seen()
+        self.cpu = time.process_time()
+
+    def end(self) -> Seen:
+        self.seen.pages = len(self.asked)
+        self.seen.cpu_s = time.process_time() - self.cpu
+        return self.seen
+
+    def answer(self, request: bytes) -> bytes:
+        target = request.split(b" ", 2)[1]
+        lower = request.lower()
+        if target.startswith(b"/articles/"):
+            number = int(target[10:])
+            self.seen.again += number in self.asked
+            self.asked.add(number)
+            page = self.webs[b"\r\nhost: h" in lower].page(number)
+            if b"gzip" in lower:
+                self.seen.gzip += 1
+                return _message(page.gzip, "text/html; charset=utf-8", extra="Content-Encoding: gzip\r\n")
+            return _message(page.identity, "text/html; charset=utf-8")
+        self.seen.documents += 1
+        if target == b"/robots.txt":
+            return _message(ROBOTS_TXT, "text/plain; charset=utf-8")
+        self.seen.absent += 1
+        return _message(b"There is no such page.\n", "text/plain; charset=utf-8", status="404 Not Found")
+
+
+def _message(body: bytes, media_type: str, *, status: str = "200 OK", extra: str = "") -> bytes:
+    return _HEAD.format(status, media_type, len(body), extra).encode() + body
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, state: _State) -> None:
+        self._state = state
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if not self._received.endswith(b"\r\n\r\n"):
+            return
+        answer, self._received = self._state.answer(self._received), b""
+        if self._state.latency_s:
+            asyncio.get_running_loop().call_later(self._state.latency_s, self._write, answer)
+        else:
+            self._write(answer)
+
+    def _write(self, answer: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(answer)
+
+
+def _serve(size: int, pipe: Pipe) -> None:
+    async def main() -> None:
+        state = _State(size, PORT)
+        for web in state.webs.values():
+            web.build()
+        loop = asyncio.get_running_loop()
+        for host in range(HOSTS):
+            await loop.create_server(lambda: _Connection(state), address(host), PORT, backlog=512)
+        ended = asyncio.Event()
+
+        def command() -> None:
+            try:
+                word, value = pipe.recv()
+            except EOFError:
+                ended.set()
+                return
+            if word == "begin":
+                state.begin(value)
+            pipe.send(state.end())
+
+        loop.add_reader(pipe.fileno(), command)
+        pipe.send(None)
+        await ended.wait()
+
+    asyncio.run(main())
+
+
+class Server:
+    """The running server."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+
+    def begin(self, latency_s: float) -> None:
+        """Forgets what it saw; answers take `latency_s` from now on."""
+        self._pipe.send(("begin", latency_s))
+        self._pipe.recv()
+
+    def end(self) -> Seen:
+        """What it saw since `begin`."""
+        self._pipe.send(("end", None))
+        seen = self._pipe.recv()
+        assert isinstance(seen, Seen)
+        return seen
+
+
+@contextmanager
+def serving(size: int) -> Iterator[Server]:
+    """Runs the server of a web of `size` pages until the block ends."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(size, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        ours.recv()  # EOFError: it could not listen, and has said why
+        yield Server(ours)
+    finally:
+        ours.close()
+        process.join(5)
+        process.terminate()
