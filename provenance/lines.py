@@ -84,8 +84,8 @@ def _shortened(entry: Entry) -> bytes:
 def _fit(value: Any, chars: int, items: int) -> Any:
     """The value with texts of at most about `chars` characters and at most `items` elements a list or mapping."""
     if isinstance(value, str):
-        octets = value.encode("utf-8", "surrogatepass")
-        clean = octets.decode("utf-8", "replace")
+        octets = value.encode("utf-8", "replace")
+        clean = octets.decode()
         if len(clean) <= chars + _MARK_ROOM:
             return clean
         return f"{clean[:chars]}{_MARK}{hashlib.sha256(octets).hexdigest()}"

@@ -13,6 +13,7 @@ import os
 import re
 import stat
 import zlib
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -91,7 +92,7 @@ def file_digest(path: Path) -> tuple[int, str]:
         return os.fstat(file.fileno()).st_size, f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading; a link, pipe or device in its place is refused.
 
     Raises:

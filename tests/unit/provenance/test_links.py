@@ -4,9 +4,12 @@ import gzip
 import hashlib
 import json
 import os
+from datetime import UTC, datetime
 
 import pytest
 
+from crawler.warc import records
+from crawler.warc.writer import WarcWriter
 from provenance.entry import EvidenceEntry, FileEntry, LoggedHop, Pointer, SealEntry
 from provenance.lines import from_line, to_line
 from provenance.links import finished_files
@@ -377,3 +380,21 @@ def test_number_too_large_for_any_crawl_is_a_difference_not_a_crash(crawled, ent
     crawled.raw(json.dumps(entry).encode())
     crawled.finish()
     assert any("no crawl writes" in found.what for found in verify(crawled.out).levels[1].differences)
+
+
+def test_records_of_the_crawls_own_writer_are_as_the_log_says(crawled):
+    now = datetime(2026, 11, 22, 8, tzinfo=UTC)
+    capture = records.Capture(target_uri=URL, date=now, main_id=records.new_record_id())
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    writer = WarcWriter(crawled.out / "warc", "web", info={"hostname": "test"}, clock=lambda: now)
+    pointers = writer.write(
+        [
+            records.response_record(capture, head, b"5\r\nHello\r\n0\r\n\r\n"),
+            records.request_record(capture, b"GET /a HTTP/1.1\r\n\r\n", record_id=records.new_record_id()),
+            records.metadata_record(capture, {"decision-seq": "2"}, record_id=records.new_record_id()),
+        ]
+    )
+    assert pointers[0].pd == sha256(b"Hello")
+    crawled.kept(URL, warc=pointers)
+    writer.close()
+    assert finished(crawled) == []
