@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from crawler.demo.compare import Row, compare, manners, table, trespasses, verdicts
-from crawler.demo.run import PROJECT, crawl_command, entered
+from crawler.demo.run import DELAY_S, PROJECT, crawl_command, entered
 from crawler.demo.server import DemoError, DemoWeb
 
 _DEFAULT_OUT: Final = Path("out/demo")
@@ -77,7 +77,7 @@ def _crawl(web: DemoWeb, out: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="knockfirst-demo-crawl-") as folder:
         command = crawl_command(web, out, Path(folder))
         began = time.monotonic()
-        code = subprocess.run(command, cwd=PROJECT, check=False).returncode  # noqa: S603 - our own words
+        code = _until_it_ends(command)
     if code:
         _console.print(Text(f"\nThe crawl ended with exit code {code}; what it says about it stands above.", "red"))
         return 1
@@ -90,11 +90,21 @@ def _crawl(web: DemoWeb, out: Path) -> int:
     return 0 if well and not verified else 1
 
 
+def _until_it_ends(command: Sequence[str]) -> int:
+    """Run the crawl, its progress on this terminal. Ctrl-C reaches it too, and it ends in good order."""
+    with subprocess.Popen(command, cwd=PROJECT) as crawl:  # noqa: S603 - our own words
+        try:
+            return crawl.wait()
+        except KeyboardInterrupt:
+            crawl.wait()
+            raise
+
+
 def _report(web: DemoWeb, rows: Sequence[Row], seconds: float) -> bool:
     right = sum(row.ok for row in rows)
     _console.print(f"\n{right} of {len(rows)} URLs ended as expected, after {seconds:.0f} seconds.")
     _console.print("  " + ", ".join(f"{number} {verdict}" for verdict, number in verdicts(rows).most_common()))
-    facts = manners(web.web, web.access_log)
+    facts = manners(web.web, web.access_log, DELAY_S)
     unruly = [fact.origin for fact in facts if not fact.ok]
     asked = trespasses(web.web, web.access_log)
     gaps = [fact.smallest_gap_s for fact in facts if fact.smallest_gap_s is not None]

@@ -53,7 +53,7 @@ class Manners(msgspec.Struct, frozen=True):
         robots_requests: those for its robots.txt.
         overlaps: requests that began while another had not ended.
         smallest_gap_s: between the beginnings of two requests for pages; None with fewer than two.
-        least_gap_s: what its robots.txt asks for.
+        least_gap_s: what its robots.txt asks for, or the crawl's own delay.
     """
 
     origin: str
@@ -93,8 +93,8 @@ def trespasses(web: Web, log: Iterable[Access]) -> list[str]:
     return [access.url for access in log if access.url in forbidden or access.origin in closed]
 
 
-def manners(web: Web, log: Sequence[Access]) -> list[Manners]:
-    """How each origin was treated, in the order of the data file."""
+def manners(web: Web, log: Sequence[Access], delay_s: float = 0.0) -> list[Manners]:
+    """How each origin was treated, in the order of the data file, by a crawl that promised `delay_s`."""
     by_origin: defaultdict[str, list[Access]] = defaultdict(list)
     for access in log:
         by_origin[access.origin].append(access)
@@ -110,7 +110,7 @@ def manners(web: Web, log: Sequence[Access]) -> list[Manners]:
                 robots_requests=sum(access.path == _ROBOTS for access in visits),
                 overlaps=sum(one.ended is None or two.began < one.ended for one, two in pairwise(visits)),
                 smallest_gap_s=min((two - one for one, two in pairwise(begun)), default=None),
-                least_gap_s=site.crawl_delay_s,
+                least_gap_s=max(site.crawl_delay_s, delay_s),
             )
         )
     return facts

@@ -23,9 +23,11 @@ from provenance.log import read_entries
 #: Where `scrapy.cfg` stands in a checkout.
 PROJECT: Final = Path(__file__).resolve().parents[2]
 
+DELAY_S: Final = 0.05
+
 #: Short waits, so that the demo is over soon; a real crawl leaves the defaults alone.
 _HURRIED: Final = {
-    "DOWNLOAD_DELAY": "0.05",
+    "DOWNLOAD_DELAY": str(DELAY_S),
     "DOWNLOAD_TIMEOUT": "2",
     "KNOCKFIRST_BACKOFF": "0.2",
 }
