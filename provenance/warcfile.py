@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import zlib
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -102,7 +102,7 @@ def open_regular(path: Path) -> BufferedReader:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return os.fdopen(descriptor, "rb", buffering=1 << 20)
+    return BufferedReader(FileIO(descriptor, "rb"), 1 << 20)
 
 
 def read_record(file: BinaryIO, offset: int) -> StoredRecord:
