@@ -125,10 +125,12 @@ def parse_resolve(setting: str) -> dict[str, Address]:
         text = item.strip()
         if not text or (file and text.startswith("#")):
             continue
-        host, _, address = text.partition("=")
+        host, _, address = (part.strip() for part in text.partition("="))
         try:
-            addresses[host.strip().lower()] = ip_address(address.strip())
+            addresses[host.lower()] = ip_address(address)
         except ValueError:
+            host = ""
+        if not host:
             faults.append(f"{file or 'KNOCKFIRST_RESOLVE'}:{number}: {text!r} is not host=address")
     if faults:
         raise ValueError("\n".join(faults))
