@@ -74,7 +74,10 @@ class Source:
 def _faults(value: object, kind: Any, path: Path) -> Iterator[tuple[Path, str]]:
     """Every place where `value` is not a `kind`, depth first."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+    if origin is typing.Annotated and typing.get_origin(arguments[0]) is tuple:
+        inner = list(_faults(value, arguments[0], path))
+        yield from inner or _leaf_faults(value, kind, path)
+    elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         yield from _struct_faults(value, kind, path)
     elif origin is tuple and isinstance(value, list):
         for index, item in enumerate(value):

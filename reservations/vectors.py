@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from reservations.decide import closing
-from reservations.model import Answer, Category, Decision, Facts, Head, Header, Hop, Value
+from reservations.model import Answer, Category, Decision, Facts, Head, Header, Hop, Value, Want
 from reservations.policy import Policy
 from reservations.readers.robots_txt import RobotsTxt, product_token
 from reservations.registry import Registry, Values
@@ -58,7 +58,7 @@ def run_reservation(case: Case, registry: Registry, policy: Policy) -> str | Non
         purposes=tuple(Category(item) for item in settings.get("purposes", ["genai-train"])),
     )
     token = case.get("token", _DEFAULT_TOKEN)
-    facts = _facts(case, registry)
+    facts = _facts(case)
     wrong: list[str] = []
     values = _values(case["protocol"], facts, registry, policy, token)
     for column in ("strict", "effective"):
@@ -88,8 +88,7 @@ def _wrong_besides(expect: Case, facts: Facts, registry: Registry, policy: Polic
         if missing := sorted(set(expect["issues"]) - seen):
             wrong.append(f"issues: missing {', '.join(missing)}; seen {', '.join(sorted(seen)) or 'none'}")
     if "outcome" in expect:
-        decision = registry.examine(facts, policy, token)
-        verdict = decision.verdict if isinstance(decision, Decision) else f"wants {decision.what}"
+        verdict = _visit(facts, registry, policy, token)
         if verdict != expect["outcome"]:
             wrong.append(f"outcome: expected {expect['outcome']}, got {verdict}")
     return wrong
@@ -100,13 +99,29 @@ def _values(name: str, facts: Facts, registry: Registry, policy: Policy, token: 
     return registry.values(facts, policy, token, None if name == "cross" else protocols_of(name, registry))
 
 
-def _facts(case: Case, registry: Registry) -> Facts:
+def _visit(whole: Facts, registry: Registry, policy: Policy, token: str) -> str:
+    """The verdict of a crawler that learns the facts one by one, as they are asked for; what is not there is a 404."""
+    facts = msgspec.structs.replace(whole, documents={}, head=None, body=None)
+    while True:
+        answer = registry.examine(facts, policy, token)
+        if isinstance(answer, Decision):
+            return answer.verdict
+        if answer.what is Want.DOCUMENT:
+            found = whole.documents.get(answer.key, _ABSENT)
+            facts = msgspec.structs.replace(facts, documents={**facts.documents, answer.key: found})
+        elif answer.what is Want.HEAD and whole.head is not None:
+            facts = msgspec.structs.replace(facts, head=whole.head)
+        elif answer.what is Want.BODY:
+            facts = msgspec.structs.replace(facts, body=whole.body)
+        else:
+            return f"wants the {answer.what}"
+
+
+def _facts(case: Case) -> Facts:
     settings = case.get("settings", {})
     origin = case.get("origin", {})
     base = "{0.scheme}://{0.netloc}".format(urlsplit(case["url"]))
     documents = {key: _followed(key, origin, base) for key in origin}
-    for document in registry.documents:
-        documents.setdefault(document.path, _ABSENT)
     response = case.get("response")
     return Facts(
         url=case["url"],
