@@ -28,11 +28,12 @@ class Addon:
 
     def update_settings(self, settings: BaseSettings) -> None:
         """Installs the components and refuses to start, with every fault at once, when something is amiss."""
+        faults = assembly.settings_faults(settings)
         assembly.install(settings)
         spider = self.crawler.spider
         name = spider.name if spider else self.crawler.spidercls.name or "crawl"
-        options, faults = read_options(settings, name)
-        faults += assembly.settings_faults(settings)
+        options, unreadable = read_options(settings, name)
+        faults += unreadable
         faults += getattr(spider, "start_faults", [])
         if options:
             faults += Crawl.prepare(self.crawler, options)

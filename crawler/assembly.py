@@ -19,7 +19,7 @@ from scrapy.downloadermiddlewares.httpproxy import HttpProxyMiddleware
 from scrapy.downloadermiddlewares.redirect import BaseRedirectMiddleware
 from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
-from scrapy.settings import BaseSettings
+from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings
 from scrapy.utils.misc import load_object
 
 from crawler.options import Fault
@@ -41,7 +41,6 @@ DISPLACED: Final = {
     _STOCK + "httpproxy.HttpProxyMiddleware": "sends requests by way of an address that is not ours",
     _STOCK + "httpauth.HttpAuthMiddleware": "sends credentials; a site that wants them is closed to us",
     _STOCK + "httpcompression.HttpCompressionMiddleware": "decodes a second time; the door hands on decoded bodies",
-    _STOCK + "ajaxcrawl.AjaxCrawlMiddleware": "asks for another URL than the one decided on",
     _STOCK + "useragent.UserAgentMiddleware": "sets a User-Agent; there is one identity",
 }
 _NEVER_BUILT: Final = (
@@ -105,57 +104,57 @@ def install(settings: BaseSettings) -> None:
 
 
 def _handler_faults(settings: BaseSettings) -> Iterable[Fault]:
-    for scheme, handler in settings.getwithbase("DOWNLOAD_HANDLERS").items():
-        wanted = DOOR if scheme in ("http", "https") else None
-        if handler is not None and handler != wanted and load_object(handler) is not (wanted and load_object(wanted)):
-            what = f"{scheme!r} is handled by {handler!r}, a second way in beside the door"
-            yield Fault("DOWNLOAD_HANDLERS", what, f"remove the entry for {scheme!r}")
-        elif handler is None and wanted:
+    for scheme, handler in settings.getdict("DOWNLOAD_HANDLERS").items():
+        if handler is None and scheme in ("http", "https"):
             yield Fault("DOWNLOAD_HANDLERS", f"{scheme!r} is switched off", f"remove the entry for {scheme!r}")
+        elif handler is not None and load_object(handler) is not load_object(DOOR):
+            what = f"{scheme!r} is handled by {handler}, a second way in beside the door"
+            yield Fault("DOWNLOAD_HANDLERS", what, f"remove the entry for {scheme!r}")
 
 
 def _fixed_faults(settings: BaseSettings) -> Iterable[Fault]:
+    remedy = "remove it from your settings or custom_settings"
     for fixed in FIXED:
+        if (settings.getpriority(fixed.name) or 0) <= SETTINGS_PRIORITIES["default"]:
+            continue  # Scrapy's own default; the add-on sets it
         value = settings.get(fixed.name)
-        same = (
-            settings.getbool(fixed.name) is False if fixed.value is False else value in (fixed.value, fixed.value or "")
-        )
-        if not same:
-            shown = value if isinstance(value, str | bool | int) else repr(value)
-            yield Fault(
-                fixed.name, f"is set to {shown}, but {fixed.why}", "remove it from your settings or custom_settings"
-            )
+        asked = settings.getbool(fixed.name) if fixed.value is False else value or None
+        if asked != fixed.value:
+            yield Fault(fixed.name, f"is set to {value!r}, but {fixed.why}", remedy)
     if settings.getpriority("USER_AGENT"):
         what = "is set, but a crawler that must be recognised sends one name only"
         yield Fault("USER_AGENT", what, "remove it; KNOCKFIRST_TOKEN, _OPERATOR and _CONTACT make the agent")
 
 
-def _component_setting_faults(settings: BaseSettings) -> Iterable[Fault]:
-    chosen = settings.getwithbase("DOWNLOADER_MIDDLEWARES")
-    for path, order in chosen.items():
-        why = DISPLACED.get(path if isinstance(path, str) else f"{path.__module__}.{path.__qualname__}")
-        if why and order is not None:
-            yield Fault("DOWNLOADER_MIDDLEWARES", f"{path} is switched on, but it {why}", "remove the entry")
-    feeder = load_object(FEEDER)
-    if not any(
-        order is not None and load_object(path) is feeder for path, order in settings["SPIDER_MIDDLEWARES"].items()
-    ):
-        yield Fault(
-            "SPIDER_MIDDLEWARES",
-            f"{FEEDER} is switched off; no request would come from the frontier",
-            "remove the entry",
-        )
+def _middleware_faults(settings: BaseSettings) -> Iterable[Fault]:
+    """Entries that a project or spider made itself: a stock middleware that was displaced, or one derived from it."""
+    for path, order in settings.getdict("DOWNLOADER_MIDDLEWARES").items():
+        if order is None:
+            continue
+        built = load_object(path)
+        for stock, why in DISPLACED.items():
+            if isinstance(built, type) and issubclass(built, load_object(stock)):
+                yield Fault("DOWNLOADER_MIDDLEWARES", f"{path} is switched on, but it {why}", "remove the entry")
+                break
+
+
+def _feeder_faults(settings: BaseSettings) -> Iterable[Fault]:
+    for path, order in settings.getdict("SPIDER_MIDDLEWARES").items():
+        if order is None and load_object(path) is load_object(FEEDER):
+            what = f"{FEEDER} is switched off; no request would come from the frontier"
+            yield Fault("SPIDER_MIDDLEWARES", what, "remove the entry")
 
 
 _CHECKS: Final[tuple[Callable[[BaseSettings], Iterable[Fault]], ...]] = (
     _handler_faults,
     _fixed_faults,
-    _component_setting_faults,
+    _middleware_faults,
+    _feeder_faults,
 )
 
 
 def settings_faults(settings: BaseSettings) -> list[Fault]:
-    """Every setting in effect that leads around the door. Call when settings are complete (add-on time)."""
+    """Every setting of a project or spider that leads around the door. To be called before `install`."""
     return [fault for check in _CHECKS for fault in check(settings)]
 
 

@@ -71,7 +71,7 @@ def _link(contact: str) -> str:
 def bot_page_html(who: Identity, rules: Rules) -> str:
     """The page as HTML, from the operator's identity and the rules in force."""
     purposes = " and ".join(_PURPOSES[purpose] for purpose in rules.policy.purposes)
-    listed = "\n".join(f"<li>{escape(protocol.title)}</li>" for protocol in rules.registry.protocols)
+    listed = "\n".join(f"<li>{escape(protocol.title)}</li>" for protocol in rules.registry.protocols.values())
     return _PAGE.substitute(
         token=escape(who.token),
         operator=escape(who.operator),

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from crawler.archive import Fetched
-from crawler.download.client import Client, TransferError
+from crawler.download.client import Client
+from crawler.download.errors import TransferError
 from crawler.origins import Origins
 from crawler.politeness import Pace
 from provenance.rules import Rules

@@ -41,7 +41,8 @@ def _add_crawling() -> None:
     crawling.add_to(app)
 
 
-verbs.add_to(app)
+app.command(epilog="Example: knockfirst verify out/web")(verbs.verify)
+app.command(epilog="Example: knockfirst explain out/web https://example.org/page")(verbs.explain)
 verbs_policy.add_to(app)
 app.add_typer(verbs_blocklist.app)
 

@@ -39,7 +39,7 @@ from provenance.log import LogWriter
 from provenance.rules import Rules
 from reservations._version import __version__
 from reservations.datafile import DefinitionError
-from reservations.model import Hop, Verdict
+from reservations.model import Decision, Hop, Verdict
 from reservations.policy import Limits as PolicyLimits
 
 SOFTWARE: Final = f"knockfirst/{__version__}"
@@ -255,7 +255,9 @@ class Crawl:
             protocols=rules.registry.digest,
             blocklist=listed.digest if listed else "",
             blocklist_version=listed.version if listed else "",
-            sources=tuple(leaves.Source(id=s.id, date=str(s.date), country=s.country) for s in listed.sources)
+            sources=tuple(
+                leaves.Source(id=s.authority, date=str(s.latest_decision), country=s.country) for s in listed.sources
+            )
             if listed
             else (),
             weaker=tuple(
@@ -311,9 +313,9 @@ class Crawl:
                     **recovery.interrupted(visit, self.rules, self.door.shown(lease.url)),
                     config=config,
                 )
-                self.count(Verdict.FAILED, final=False)
+                recovery.count(self.counts, Verdict.FAILED)
             if last is None or last.verdict in (Verdict.KEPT, Verdict.UNCHANGED):
-                visit.supersedes = last.seq if last else None
+                visit.supersedes = last
                 self.resumed.append(visit)
                 self.visits[lease.id] = visit
             else:
@@ -338,11 +340,15 @@ class Crawl:
         """Seconds since 1970: the clock that hosts are asked by."""
         return time.time()
 
-    def count(self, verdict: Verdict, *, final: bool) -> None:
-        """Counts one entry by verdict, for the seal and the summary."""
-        self.counts[verdict] = self.counts.get(verdict, 0) + 1
-        if final:
-            self.finals[verdict] = self.finals.get(verdict, 0) + 1
+    def _count(self, decision: Decision, supersedes: leaves.DecisionEntry | None) -> None:
+        """Counts one entry by verdict, for the seal, the progress line and Scrapy's stats."""
+        recovery.count(self.counts, decision.verdict)
+        if decision.verdict is not Verdict.DEFERRED:
+            recovery.count(self.finals, decision.verdict)
+            if supersedes is not None:
+                recovery.count(self.finals, supersedes.verdict, -1)
+        for name in (f"verdict/{decision.verdict}", f"reason/{decision.reason}"):
+            self.crawler.stats.inc_value(f"knockfirst/{name}")
 
     def tally(self, what: str, by: int = 1) -> None:
         """Counts what is counted and not entered: duplicates, out of scope, nofollow, over budget."""
@@ -351,12 +357,12 @@ class Crawl:
 
     async def attend(self, visit: Visit, wishes: tuple[tuple[str, str], ...] = ()) -> Passage:
         """Takes one visit through the door and counts what came of it."""
-        passage = visit.passage = await self.door.attend(visit, wishes)
-        decision = passage.decision
-        self.count(decision.verdict, final=decision.verdict is not Verdict.DEFERRED)
-        if visit.supersedes is None:
-            self.crawler.stats.inc_value(f"knockfirst/verdict/{decision.verdict}")
-        self.crawler.stats.inc_value(f"knockfirst/reason/{decision.reason}")
+        try:
+            passage = visit.passage = await self.door.attend(visit, wishes)
+        except Exception:
+            self.forget(visit)  # its lease stays open: the next start enters the attempt and asks again
+            raise
+        self._count(passage.decision, visit.supersedes)
         return passage
 
     async def finish(self, visit: Visit) -> None:

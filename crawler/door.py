@@ -15,7 +15,8 @@ import msgspec
 
 from crawler import archive
 from crawler.archive import Fetched
-from crawler.download.client import Client, TransferError
+from crawler.download.client import Client
+from crawler.download.errors import TransferError
 from crawler.frontier.interface import Frontier
 from crawler.origins import Origins
 from crawler.recorder import Recorder
@@ -185,7 +186,7 @@ class Door:
             lease=lease.id,
             attempt=lease.attempt,
             final=decision.verdict is not Verdict.DEFERRED,
-            supersedes=visit.supersedes,
+            supersedes=visit.supersedes.seq if visit.supersedes else None,
             failure=facts.failure or "",
             agent=self.rules.tokens[0],
             purposes=self.rules.policy.purposes,

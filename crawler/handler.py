@@ -7,12 +7,13 @@ from typing import Any, Final
 from scrapy import Request
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.exceptions import IgnoreRequest
-from scrapy.http import Headers, HtmlResponse, Response, TextResponse, XmlResponse
+from scrapy.http import Headers, Response, TextResponse, XmlResponse
 from scrapy.responsetypes import responsetypes
 from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding, read_bom
 
 from crawler.crawl import Crawl
-from crawler.visit import NotKeptError, Passage, Visit
+from crawler.download.client import Body, Exchange
+from crawler.visit import NotKeptError, Visit
 from reservations.model import Verdict
 
 LEASE_KEY: Final = "knockfirst_lease"
@@ -44,8 +45,9 @@ class DoorHandler(BaseDownloadHandler):
                 "that changed its URL), so it is not sent: yield it as a Request from a callback instead"
             )
         passage = await crawl.attend(visit, _wishes(visit))
-        if passage.decision.verdict in (Verdict.KEPT, Verdict.UNCHANGED):
-            return response_of(request, passage)
+        stored = passage.decision.verdict in (Verdict.KEPT, Verdict.UNCHANGED)
+        if stored and passage.fetched is not None and passage.fetched.body is not None:
+            return response_of(request, passage.fetched.exchange, passage.fetched.body)
         if visit.request is not None and passage.decision.verdict not in (Verdict.REDIRECTED, Verdict.DEFERRED):
             visit.request.errback = visit.errback  # only the last word on a URL is an error to a spider
         await crawl.finish(visit)
@@ -58,12 +60,9 @@ def _wishes(visit: Visit) -> tuple[tuple[str, str], ...]:
     return tuple((name, asked[name]) for name in _WISHES if name in asked)
 
 
-def response_of(request: Request, passage: Passage) -> Response:
+def response_of(request: Request, exchange: Exchange, body: Body) -> Response:
     """The page as Scrapy knows it: body decoded, content and transfer codings gone from its headers."""
-    fetched = passage.fetched
-    assert fetched is not None  # noqa: S101  (a kept page was fetched)
-    assert fetched.body is not None  # noqa: S101
-    exchange, content = fetched.exchange, fetched.body.content
+    content = body.content
     headers = Headers()
     for header in exchange.headers:
         if header.name.lower() not in ("content-encoding", "transfer-encoding", "content-length"):
@@ -91,7 +90,7 @@ def encoding_of(content_type: bytes | None, content: bytes, *, html: bool = True
     Named here so that nobody guesses from letter frequencies: that costs more than the download.
     """
     by_mark, _ = read_bom(content[:4])
-    declared = by_mark or http_content_type_encoding(content_type and content_type.decode("latin-1"))
+    declared = by_mark or http_content_type_encoding(content_type.decode("latin-1") if content_type else None)
     if declared is None and html:
         declared = html_body_declared_encoding(content[:4096])
     if declared is not None:
@@ -101,6 +100,3 @@ def encoding_of(content_type: bytes | None, content: bytes, *, html: bool = True
     except UnicodeDecodeError:
         return "cp1252"
     return "utf-8"
-
-
-__all__ = ["DoorHandler", "HtmlResponse", "NotKeptError", "NotLeasedError", "response_of"]

@@ -15,15 +15,16 @@ from urllib.parse import urljoin
 
 import msgspec
 from isal import isal_zlib
-from reservations.urls import UrlError, canonical_url, origin_of
 
 from crawler.archive import Fetched
-from crawler.download.client import Client, Exchange, TransferError
+from crawler.download.client import Client, Exchange
+from crawler.download.errors import TransferError
 from crawler.frontier.interface import Frontier
 from crawler.politeness import Pace
 from crawler.recorder import Recorder
 from provenance.rules import Rules
 from reservations.model import Answer, Decision, Facts, Hop, Want, Wants
+from reservations.urls import UrlError, canonical_url, origin_of
 
 ROBOTS: Final = "/robots.txt"
 LIFETIME_MS: Final = 24 * 3600 * 1000

@@ -28,5 +28,5 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
     def again_at(self, now: float, *, attempt: int, retry_after_s: int = 0) -> float:
         """When a deferred URL is due again: what the host asked for (Retry-After), at least our own back-off."""
-        own = min(self.backoff_s * 2 ** (attempt - 1), LONGEST_BACKOFF_S)
+        own = min(self.backoff_s * 2.0 ** (attempt - 1), LONGEST_BACKOFF_S)
         return now + min(max(own, float(retry_after_s)), LONGEST_WAIT_S)

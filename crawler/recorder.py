@@ -172,11 +172,11 @@ class Recorder:
             fields: the entry's fields that come from the visit (url, lease, via, signals, ...).
 
         Raises:
-            ValueError: a verdict that stores, without a body: a fault of ours.
+            ValueError: `kept` without a body: a fault of ours.
         """
         body = fetched.body if fetched else None
-        if decision.verdict in _STORED and body is None:
-            raise ValueError(f"{decision.verdict} without a body: no decision, no data, and no such decision either")
+        if decision.verdict is Verdict.KEPT and body is None:
+            raise ValueError("kept without a body: no decision, no data, and no such decision either")
         pointers, original = self._archive(decision, fetched, revisits) if fetched else ((), None)
         stored = decision.verdict in _STORED
         seq = self.enter(

@@ -18,6 +18,7 @@ from provenance.naming import surt
 from provenance.rules import Rules
 from reservations.model import Verdict
 
+_VERDICTS: Final = tuple(Verdict)
 _PACKAGES: Final = ("reservations", "blocklists", "provenance", "crawler")
 
 
@@ -39,6 +40,7 @@ class Found:
         self.last: dict[int, leaves.DecisionEntry] = {}
         self.last_run: int | None = None
         self.files: set[str] = set()
+        self._verdicts = bytearray()  # by seq: an octet an entry, for the few that a later one supersedes
         self.counts: dict[Verdict, int] = {}
         self.finals: dict[Verdict, int] = {}
 
@@ -49,6 +51,7 @@ class Found:
 
     def visit(self, item: leaves.Entry) -> None:
         """Takes note of one entry."""
+        self._verdicts.append(_VERDICTS.index(item.verdict) if isinstance(item, leaves.DecisionEntry) else 0)
         for pointer in getattr(item, "warc", ()):
             self.covered[pointer.f] = max(self.covered.get(pointer.f, 0), pointer.o + pointer.l)
         if isinstance(item, leaves.RunEntry):
@@ -56,11 +59,20 @@ class Found:
         elif isinstance(item, leaves.FileEntry):
             self.files.add(item.f)
         elif isinstance(item, leaves.DecisionEntry):
-            self.counts[item.verdict] = self.counts.get(item.verdict, 0) + 1
-            if item.final and item.supersedes is None:
-                self.finals[item.verdict] = self.finals.get(item.verdict, 0) + 1
+            count(self.counts, item.verdict)
+            if item.final:
+                count(self.finals, item.verdict)
+            if item.supersedes is not None:
+                count(self.finals, _VERDICTS[self._verdicts[item.supersedes]], -1)
             if item.lease in self._open and item.reason != "crawl.interrupted":
                 self.last[item.lease] = item
+
+
+def count(counts: dict[Verdict, int], verdict: Verdict, by: int = 1) -> None:
+    """Counts one entry by its verdict; a verdict that nothing has is left out."""
+    counts[verdict] = counts.get(verdict, 0) + by
+    if not counts[verdict]:
+        del counts[verdict]
 
 
 def repair_warcs(out: Path, covered: dict[str, int]) -> list[str]:

@@ -12,7 +12,7 @@ from scrapy.exceptions import IgnoreRequest
 from crawler.archive import Fetched
 from crawler.frontier.errand import Errand
 from crawler.frontier.interface import Found, Lease
-from provenance.entry import Pointer
+from provenance.entry import DecisionEntry, Pointer
 from reservations.model import Decision
 
 
@@ -57,7 +57,7 @@ class Visit:
         request: what Scrapy carries out for it.
         passage: set when the door has answered and the entry is durable.
         children: URLs found on the page.
-        supersedes: `seq` of an earlier final entry that a crash made void, or None.
+        supersedes: an earlier final entry on the URL whose links a crash lost, or None.
     """
 
     def __init__(self, lease: Lease, errand: Errand) -> None:
@@ -66,7 +66,7 @@ class Visit:
         self.errback: Callable[..., Any] | None = None
         self.passage: Passage | None = None
         self.children: list[Found] = []
-        self.supersedes: int | None = None
+        self.supersedes: DecisionEntry | None = None
         self.items_out = 0
         self.output_done = False
         self.ending = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from functools import lru_cache
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
@@ -32,7 +33,7 @@ def surt(url: str) -> str:
     return f"{labels}{port}){parts.path or '/'}{query}"
 
 
-def masked(url: str, secret_keys: frozenset[str], key: bytes) -> str:
+def masked(url: str, secret_keys: Collection[str], key: bytes) -> str:
     """The URL with userinfo and the values of secret query keys replaced by a keyed digest (HMAC-SHA-256).
 
     Equal secrets give equal digests within one crawl, and nobody without the key can try candidates.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from blocklists.match import Blocklist, signals_for
 from reservations import urls
 from reservations.model import Decision, Facts, Verdict, Wants
 from reservations.policy import Policy
+from reservations.readers.robots_txt import RobotsTxt
 
 SHIPPED_POLICY: Final = "eu-gpai.toml"
 
@@ -122,10 +124,7 @@ class Rules:
         listed = self._listed(facts)
         if listed:
             return listed
-        answer = self.registry.examine(facts, self.policy, self.tokens)
-        if isinstance(answer, Decision) and answer.verdict is Verdict.KEPT and facts.repeats:
-            return msgspec.structs.replace(answer, verdict=Verdict.UNCHANGED, reason="payload.identical")
-        return answer
+        return self.registry.examine(facts, self.policy, self.tokens[0])
 
     def _listed(self, facts: Facts) -> Decision | None:
         if self.blocklist is None:
@@ -139,8 +138,20 @@ class Rules:
 
     def crawl_delay_s(self, facts: Facts) -> float:
         """The Crawl-delay that robots.txt asks of us, in seconds; 0 when it asks for none."""
-        return self.registry.crawl_delay_s(facts, self.tokens)
+        robots = _robots(facts)
+        return (robots.crawl_delay(self.tokens) or 0.0) if robots else 0.0
 
     def sitemaps(self, facts: Facts) -> tuple[str, ...]:
         """The sitemaps that robots.txt names, as absolute URLs as written."""
-        return self.registry.sitemaps(facts)
+        robots = _robots(facts)
+        return robots.sitemaps if robots else ()
+
+
+_parsed = lru_cache(maxsize=1024)(RobotsTxt.parse)
+
+
+def _robots(facts: Facts) -> RobotsTxt | None:
+    answer = facts.documents.get("/robots.txt")
+    if answer is None or answer.failure is not None or answer.status not in range(200, 300):
+        return None
+    return _parsed(answer.body)

@@ -6,12 +6,13 @@ Exit codes: 0 nothing wrong, 1 faults or disagreements, 2 the command was not un
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from reservations.registry import Registry
-from reservations.vectors import run_case
+from reservations.vectors import run_reservation, run_robots
 from rich.console import Console
 from rich.table import Table
 
@@ -74,6 +75,10 @@ def vectors(
     """Run suites of cases against the shipped rules; print each case that disagrees, and count."""
     registry = Registry.load(shipped_protocols())
     policy = Policy.from_toml(shipped_policy(), file="eu-gpai.toml")
+    runs: dict[str, Callable[[dict[str, Any]], str | None]] = {
+        "robots": run_robots,
+        "reservation": lambda case: run_reservation(case, registry, policy),
+    }
     passed, failed = 0, []
     for path in files:
         try:
@@ -82,8 +87,11 @@ def vectors(
         except (ValueError, KeyError, TypeError) as error:
             typer.echo(f"{path}: is no suite of cases: {error!r}", err=True)
             raise typer.Exit(2) from None
+        if kind not in runs:
+            typer.echo(f"{path}: kind {kind!r} is not run here; {', '.join(runs)} are", err=True)
+            raise typer.Exit(2)
         for case in cases:
-            disagreement = run_case(kind, case, registry, policy)
+            disagreement = runs[kind](case)
             if disagreement is None:
                 passed += 1
             else:
@@ -100,7 +108,7 @@ def vectors(
 def protocols(*, as_json: Json = False) -> None:
     """List what is read, where it can stand, in which version, and when it was last reviewed."""
     rules = Rules.load(tokens=("KnockfirstBot",))
-    rows = [protocol.row() for protocol in rules.registry.protocols]
+    rows = [protocol.row() for protocol in rules.registry.protocols.values()]
     if as_json:
         typer.echo(json.dumps({"digest": rules.registry.digest, "protocols": rows}))
         return
