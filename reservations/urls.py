@@ -1,10 +1,11 @@
 """One spelling per URL: what is asked for, logged, compared with rules and explained is one and the same string.
 
 Follows the URL Standard (https://url.spec.whatwg.org/, sections 3.5, 4.4, 4.5) for http and https, so that a link leads
-where a browser would go, and is stricter where nothing could be asked for anyway: labels that DNS cannot hold are
-refused, a dot at the end of a host is dropped, and octets that RFC 3986 does not allow are percent-encoded, `|` and `^`
-too. Escapes that are there already stay as they are written. Hosts become A-labels by UTS 46, non-transitional
-(https://www.unicode.org/reports/tr46/).
+where a browser would go, and is stricter where nothing is lost by it: labels that DNS cannot hold are refused, a dot at
+the end of a host and a question mark with nothing behind it are dropped, and all octets that RFC 3986 does not allow
+are percent-encoded, brackets, `|` and `^` too. That makes the form a fixed point of what Scrapy does to the URL of a
+request (w3lib `safe_url_string`). Escapes that are there already stay as they are written. Hosts become A-labels by
+UTS 46, non-transitional (https://www.unicode.org/reports/tr46/).
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ _CONTROLS_AND_SPACE: Final = "".join(map(chr, range(0x21)))
 _DROPPED: Final = str.maketrans("", "", "\t\n\r")
 
 _UNRESERVED: Final = r"\-A-Za-z0-9._~"
-_PATH_OCTETS: Final = _UNRESERVED + r"!$&'()*+,;=:@%/\[\]"
-_QUERY_OCTETS: Final = _UNRESERVED + r"!$&()*+,;=:@%/?\[\]"
+_PATH_OCTETS: Final = _UNRESERVED + "!$&'()*+,;=:@%/"
+_QUERY_OCTETS: Final = _UNRESERVED + "!$&()*+,;=:@%/?"
 
 #: What nearly all links look like. Classes without overlap: matched in one pass.
-_PLAIN: Final = re.compile(rf"(https?)://([a-z0-9.-]+)(/[{_PATH_OCTETS}]*)?(\?[{_QUERY_OCTETS}]*)?", re.ASCII)
+_PLAIN: Final = re.compile(rf"(https?)://([a-z0-9.-]+)(/[{_PATH_OCTETS}]*)?(\?[{_QUERY_OCTETS}]+)?", re.ASCII)
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
 _LABEL: Final = re.compile(r"[a-z0-9_-]+", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
@@ -119,7 +120,8 @@ def canonical_url(url: str, base: str | None = None) -> str:
     try:
         parts = _split(url, base)
         path = _resolve_dots(_escape(parts.path, _PATH))
-        return f"{parts.scheme}://{_authority(parts.scheme, parts.authority)}{path}{_escape(parts.query, _QUERY)}"
+        query = "" if parts.query == "?" else _escape(parts.query, _QUERY)
+        return f"{parts.scheme}://{_authority(parts.scheme, parts.authority)}{path}{query}"
     except UrlError:
         raise
     except ValueError as error:

@@ -34,6 +34,7 @@ WS: Final = b" \t"
 LENIENCIES: Final[Mapping[str, str]] = {
     "missing_colon": "`Disallow /a` and `User-agent *` with a blank for the colon leave no doubt what is meant.",
     "key_spelling": "`Dissallow`, `Useragent` and the like occur on real sites; no other directive has these names.",
+    "odd_blank": "`User-agent: *` with a no-break space behind it, pasted from a web page, looks right to its author.",
     "slash_supplied": "`Disallow: private` is outside the grammar; whoever wrote it meant /private.",
     "other_spelling": "`//a` and `/./a` reach the same page as `/a` on most servers.",
     "long_line": "A Disallow cut at 16,664 octets closes more than the whole, an Allow cut there is not trusted.",
@@ -49,6 +50,10 @@ _SPELLINGS: Final[Mapping[bytes, bytes]] = {
     b"diasllow": b"disallow",
     b"disallaw": b"disallow",
 }
+#: What looks like nothing at either end of a key or value, and how to tell quickly that a file may hold any of it.
+_BLANKS: Final = " \t\v\f\x85\xa0\u200b\u200c\u200d\u2028\u2029\u202f\u2060\u3000\ufeff"
+_BLANK_OCTETS: Final = (b"\v", b"\f", b"\x85", b"\xa0", b"\xe2\x80", b"\xe2\x81\xa0", b"\xe3\x80\x80", b"\xef\xbb\xbf")
+
 _RULES: Final = frozenset({b"allow", b"disallow"})
 _ODD: Final = frozenset({b"", *_SPELLINGS})
 _WITHOUT_COLON: Final = frozenset({b"user-agent", b"disallow", *_SPELLINGS})
@@ -57,6 +62,28 @@ _WITHOUT_COLON: Final = frozenset({b"user-agent", b"disallow", *_SPELLINGS})
 _KEYS: Final[Mapping[bytes, bytes]] = {
     spelling: spelling.lower() for spelling in (b"User-agent", b"User-Agent", b"Disallow", b"Allow", b"Sitemap")
 }
+
+
+def has_odd_blanks(octets: bytes) -> bool:
+    """Whether the lenient reading may trim something that the letter does not."""
+    return any(blank in octets for blank in _BLANK_OCTETS)
+
+
+def _trim(line: bytes) -> bytes:
+    """The line without odd blanks around its key and its value; the very same object if there are none.
+
+    A line that is no UTF-8 is taken for Latin-1.
+    """
+    if not has_odd_blanks(line):
+        return line
+    try:
+        text, encoding = line.decode(), "utf-8"
+    except UnicodeDecodeError:
+        text, encoding = line.decode("latin-1"), "latin-1"
+    trimmed = [part.strip(_BLANKS) for part in text.partition(":")]
+    if trimmed == [part.strip(" \t") for part in text.partition(":")]:
+        return line
+    return "".join(trimmed).encode(encoding)
 
 
 class AgentLine(msgspec.Struct, frozen=True, gc=False):
@@ -133,6 +160,10 @@ class Reading:
             text = line.partition(b"#")[0] if b"#" in line else line
             if not text:
                 continue
+            issues: tuple[str, ...] = ()
+            if self.lenient and (trimmed := _trim(text)) is not text:
+                text, issues = trimmed, ("odd_blank",)
+                self.issues["odd_blank"] = None
             written, colon, value = text.partition(b":")
             key = keys.get(written) if colon else b""
             if key is None:
@@ -141,7 +172,7 @@ class Reading:
             if key in _ODD:
                 self._take_odd(key, value, number, text)
             else:
-                self._take(key, value, number, text, ())
+                self._take(key, value, number, text, issues)
         self.directives = frozenset(keys.values())
 
     def _take(self, key: bytes, value: bytes, number: int, text: bytes, issues: tuple[str, ...]) -> None:

@@ -33,7 +33,7 @@ _KEPT_PATTERN: Final = 256
 """Longer patterns are not kept in memory for the next time."""
 
 _UNRESERVED: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-_RESERVED: Final = b":/?#[]@!$&'()*+,;="
+_RESERVED: Final = b":/?#@!$&'()*+,;="  # without the brackets: no path or query may hold them as they are
 _PLAIN: Final = _UNRESERVED + _RESERVED
 
 #: Every octet as it is compared when it stands unencoded. Octets that no URL may hold as they are (RFC 3986 2) count
@@ -49,7 +49,7 @@ _ESCAPES: Final = {
 
 #: Reserved octets that do not delimit the parts of a query: there, encoded and not they are one (RFC 9309 2.2.2, the
 #: table). "&", "=", "+", ";" and "#" delimit; "*" and "$" have a meaning of their own in patterns.
-_VALUE_ESCAPES: Final = tuple((b"%%%02X" % octet, bytes((octet,))) for octet in b":/?@!'(),[]")
+_VALUE_ESCAPES: Final = tuple((b"%%%02X" % octet, bytes((octet,))) for octet in b":/?@!'(),")
 
 
 class TooComplex(Exception):  # noqa: N818 - not an error of the caller: the site's rules cannot be answered in time

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from reservations.readers.robots_groups import LENIENCIES, TOKEN, WS, AgentLine, Reading, identifier
+from reservations.readers.robots_groups import LENIENCIES, TOKEN, WS, AgentLine, Reading, has_odd_blanks, identifier
 from reservations.readers.robots_match import Meter, Rule, Subject, TooComplex, path_matches, subject_of
 
 __all__ = [
@@ -152,7 +152,7 @@ class RobotsTxt:
         self._letter = Reading(lenient=False)
         self._letter.read(lines)
         self._readings = [self._letter]
-        if self._letter.odd or "utf_16" in issues:
+        if self._letter.odd or "utf_16" in issues or has_odd_blanks(text):
             self._readings.append(_lenient_reading(text, lines))
             issues += self._readings[-1].issues
         self.too_complex = any(reading.selected_rules() > MAX_SELECTED_RULES for reading in self._readings)
@@ -241,7 +241,7 @@ class RobotsTxt:
             leniencies += rule.issues or tuple(issue for issue in self.issues if issue in LENIENCIES)
         return Answered(
             allowed=rule.allow,
-            strict_allowed=rule.allow or bool(leniencies),
+            strict_allowed=rule.allow or settled or reading.lenient,
             group=group,
             line=rule.number,
             rule=shown(rule.text.strip()),

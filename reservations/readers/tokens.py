@@ -9,7 +9,7 @@ refuse training: `tdm` is denied, `crawl` never. Which tokens count, and whose t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -104,7 +104,7 @@ class TokenList(_Table, frozen=True, kw_only=True):
         return tuple(entry for entry in self.tokens if entry.kind in _BINDING)
 
 
-def concludes(refused: Iterable[CrawlerToken], setting: Setting) -> bool:
+def concludes(refused: Collection[CrawlerToken], setting: Setting) -> bool:
     """Whether a refusal of these tokens is one of us. The same on every carrier: robots.txt, a page's metas, ai.txt."""
     kinds = {entry.kind for entry in refused}
     operators = {entry.operator for entry in refused if entry.kind == "T"}
@@ -116,12 +116,18 @@ def concludes(refused: Iterable[CrawlerToken], setting: Setting) -> bool:
 
 
 class _Refusal(msgspec.Struct, frozen=True):
-    """One token with the line that refuses the URL to it; no line when the rules are too complex to be answered."""
+    """One token with the line that refuses the URL to it; number 0 when the rules are too complex to be answered."""
 
     entry: CrawlerToken
     number: int
     text: str
     issues: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """Where it stands, in words."""
+        where = f"line {self.number}" if self.number else "rules too complex"
+        return f"{where} ({self.entry.token})"
 
 
 def read_tokens(
@@ -216,7 +222,7 @@ def _signal(reason: str, refusals: Sequence[_Refusal], setting: Setting) -> Sign
         return None
     concluded = concludes([refusal.entry for refusal in refusals], setting)
     issues = dict.fromkeys(issue for refusal in refusals for issue in refusal.issues)
-    places = [f"line {refusal.number} ({refusal.entry.token})" for refusal in refusals[:_MOST_NAMED]]
+    places = [refusal.place for refusal in refusals[:_MOST_NAMED]]
     more = len(refusals) - len(places)
     return Signal(
         protocol="tokens",
