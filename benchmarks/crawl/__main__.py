@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.crawl.crawlers import CRAWLERS, PROJECT, Crawler, Task
-from benchmarks.crawl.server import Server, serving
+from benchmarks.crawl.server import Server, serving, usable_port
 from benchmarks.crawl.table import Machine, Report, Run, table
 from benchmarks.crawl.web import BODIES, LINKS
 
@@ -58,13 +58,13 @@ def rounds(chosen: list[Crawler], options: argparse.Namespace) -> list[Run]:
     """All crawlers on the same web, each round beginning with another one."""
     size = min(options.pages * LINKS, BODIES * LINKS) if options.growing else options.pages
     runs: list[Run] = []
-    with serving(size) as server:
+    with serving(size, options.port) as server:
         for latency_ms in options.latency_ms:
             for number in range(options.rounds):
                 turn = number % len(chosen)
                 for crawler in chosen[turn:] + chosen[:turn]:
                     with tempfile.TemporaryDirectory(prefix="knockfirst-bench-", dir=options.folder) as folder:
-                        task = Task(size, Path(folder), options.pages if options.growing else None)
+                        task = Task(size, options.port, Path(folder), options.pages if options.growing else None)
                         runs.append(run(crawler, server, task, latency_s=latency_ms / 1000))
                     print(runs[-1].line(), file=sys.stderr, flush=True)
     return runs
@@ -74,8 +74,8 @@ def memory(options: argparse.Namespace) -> list[Run]:
     """Our crawler on webs of several sizes."""
     runs: list[Run] = []
     for size in options.memory:
-        with serving(size) as server, tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            runs.append(run(CRAWLERS[0], server, Task(size, Path(folder)), latency_s=0))
+        with serving(size, options.port) as server, tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            runs.append(run(CRAWLERS[0], server, Task(size, options.port, Path(folder)), latency_s=0))
         print(runs[-1].line(), file=sys.stderr, flush=True)
     return runs
 
@@ -94,6 +94,7 @@ def _options() -> argparse.Namespace:
         "--memory", type=_numbers, default=[1000, 10_000], help="sizes for our peak memory; '' for none"
     )
     parser.add_argument("--only", default=",".join(known), help=f"crawlers to run, of {', '.join(known)}")
+    parser.add_argument("--port", type=int, default=usable_port(), help="of all hosts (default: 80 where allowed)")
     parser.add_argument("--growing", action="store_true", help="a web 50 times as large, left after --pages pages")
     parser.add_argument("--folder", type=Path, help="where crawls write; decides the disk (default: the system's)")
     parser.add_argument("--json", type=Path, help="also write every run to this file; - for standard output, no table")
@@ -110,7 +111,7 @@ def main() -> int:
     try:
         machine = Machine.here()
         runs = rounds(chosen, options)
-        report = Report(machine=machine, growing=options.growing, runs=runs, memory=memory(options))
+        report = Report(machine=machine, port=options.port, growing=options.growing, runs=runs, memory=memory(options))
     except CrawlFailedError as error:
         print(error, file=sys.stderr)
         return 1

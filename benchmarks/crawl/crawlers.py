@@ -26,12 +26,13 @@ class Task(msgspec.Struct, frozen=True):
     """One crawl to do: the web, a fresh folder for all it leaves, and after how many pages to stop (None: at all)."""
 
     size: int
+    port: int
     folder: Path
     stop_at: int | None = None
 
     def seed(self, *, named: bool) -> str:
         """Where the crawl starts."""
-        return Web(self.size, named=named).seed
+        return Web(self.size, self.port, named=named).seed
 
 
 class Crawler(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,23 @@ from multiprocessing.connection import Connection as Pipe
 
 import msgspec
 
-from benchmarks.crawl.web import HOSTS, PORT, ROBOTS_TXT, Web, address
+from benchmarks.crawl.web import HOSTS, HTTP, ROBOTS_TXT, Web, address
 
 _HEAD = (
     "HTTP/1.1 {}\r\nServer: nginx\r\nDate: Sun, 22 Nov 2026 09:00:00 GMT\r\nContent-Type: {}\r\nContent-Length: {}\r\n"
     "Connection: keep-alive\r\nVary: Accept-Encoding\r\nCache-Control: max-age=60\r\n{}\r\n"
 )
+
+
+def usable_port() -> int:
+    """80, as nearly everywhere on the web; a high one where that is not ours to take, and then every URL names it."""
+    for port in (HTTP, 8077):
+        try:
+            socket.create_server((address(0), port)).close()
+        except OSError:
+            continue
+        return port
+    raise OSError(f"neither port can be taken on {address(0)}: is another benchmark running?")
 
 
 class Seen(msgspec.Struct):
@@ -41,8 +53,7 @@ class Seen(msgspec.Struct):
 
 class _State:
     def __init__(self, size: int, port: int) -> None:
-        self.webs = {True: Web(size, named=True), False: Web(size, named=False)}
-        self.port = port
+        self.webs = {True: Web(size, port, named=True), False: Web(size, port, named=False)}
         self.latency_s = 0.0
         self.begin(0.0)
 
@@ -104,14 +115,14 @@ class _Connection(asyncio.Protocol):
             self._transport.write(answer)
 
 
-def _serve(size: int, pipe: Pipe) -> None:
+def _serve(size: int, port: int, pipe: Pipe) -> None:
     async def main() -> None:
-        state = _State(size, PORT)
+        state = _State(size, port)
         for web in state.webs.values():
             web.build()
         loop = asyncio.get_running_loop()
         for host in range(HOSTS):
-            await loop.create_server(lambda: _Connection(state), address(host), PORT, backlog=512)
+            await loop.create_server(lambda: _Connection(state), address(host), port, backlog=512)
         ended = asyncio.Event()
 
         def command() -> None:
@@ -151,10 +162,10 @@ class Server:
 
 
 @contextmanager
-def serving(size: int) -> Iterator[Server]:
+def serving(size: int, port: int) -> Iterator[Server]:
     """Runs the server of a web of `size` pages until the block ends."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(size, theirs), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(size, port, theirs), daemon=True)
     process.start()
     theirs.close()
     try:

@@ -104,6 +104,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was measured."""
 
     machine: Machine
+    port: int
     growing: bool
     runs: list[Run]
     memory: list[Run]
@@ -169,7 +170,8 @@ def table(report: Report, titles: dict[str, str]) -> str:
     load = max(run.load for run in [*report.runs, *report.memory])
     lines = [
         f"{machine.date}; {machine.processor}, {machine.cores} cores, {machine.system}; {known};",
-        f"{machine.loops_per_s / 1e6:.0f} million empty Python loops a second; load average up to {load:.1f}.",
+        f"{machine.loops_per_s / 1e6:.0f} million empty Python loops a second; load average up to {load:.1f};",
+        f"all hosts on port {report.port}.",
     ]
     for latency, by_name in report.by_latency():
         pages = max(run.seen.pages for runs in by_name.values() for run in runs)

@@ -18,8 +18,7 @@ HOSTS: Final = 200
 LINKS: Final = 50
 BODIES: Final = 2000
 PAGE_BYTES: Final = 17_000
-#: Where it listens: no root needed, and a port that the crawlers take for a usual one.
-PORT: Final = 8077
+HTTP: Final = 80
 
 ROBOTS_TXT: Final = b"""\
 # All of this web may be crawled.
@@ -52,20 +51,22 @@ class Web:
 
     Args:
         size: number of pages, at least one a host.
+        port: where all hosts listen.
         named: whether links name hosts by name, or by address; both are equally long.
     """
 
-    def __init__(self, size: int, *, named: bool) -> None:
+    def __init__(self, size: int, port: int, *, named: bool) -> None:
         if not HOSTS <= size <= BODIES * LINKS:
             raise ValueError(f"a web of {size} pages: give a number from {HOSTS} to {BODIES * LINKS}")
         self.size, self.named = size, named
+        self._port = "" if port == HTTP else f":{port}"
         self._count = min(size, BODIES)
         self._bodies: list[tuple[bytes, bytes]] = []
 
     def url(self, page: int) -> str:
         """Where a page stands."""
         host = page % HOSTS
-        return f"http://{name(host) if self.named else address(host)}:{PORT}/articles/{page:07}"
+        return f"http://{name(host) if self.named else address(host)}{self._port}/articles/{page:07}"
 
     @property
     def seed(self) -> str:
