@@ -74,7 +74,7 @@ def _trim(line: bytes) -> bytes:
 
     A line that is no UTF-8 is taken for Latin-1.
     """
-    if not has_odd_blanks(line):
+    if line.isascii() and b"\v" not in line and b"\f" not in line:
         return line
     try:
         text, encoding = line.decode(), "utf-8"
