@@ -48,7 +48,7 @@ Disallow: /</pre>
 <p>A group for <code>KnockfirstBot</code> is obeyed as well. The file is asked for at most once a day and before any
 page; where it cannot be had, nothing is fetched.</p>
 <h2>How to reserve a use, without closing the site</h2>
-<p>These statements are read and obeyed, before a page is fetched where that is possible, and else before it is kept:</p>
+<p>These statements are read and obeyed, before a page is fetched where that is possible, else before it is kept:</p>
 <ul>
 $protocols
 </ul>
@@ -71,7 +71,7 @@ def _link(contact: str) -> str:
 def bot_page_html(who: Identity, rules: Rules) -> str:
     """The page as HTML, from the operator's identity and the rules in force."""
     purposes = " and ".join(_PURPOSES[purpose] for purpose in rules.policy.purposes)
-    listed = "\n".join(f"<li>{escape(protocol.title)}</li>" for protocol in rules.registry.protocols.values())
+    listed = "\n".join(f"<li>{escape(protocol.title)}</li>" for protocol in rules.registry.protocols)
     return _PAGE.substitute(
         token=escape(who.token),
         operator=escape(who.operator),

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from reservations.explain import sentences
 from rich.console import Console
 from scrapy.crawler import CrawlerProcess
 from scrapy.settings import Settings
@@ -26,6 +25,7 @@ from crawler.download.addresses import AddressGuard, parse_resolve
 from crawler.download.client import Client
 from crawler.download.tls import client_context
 from provenance.rules import Rules
+from reservations.explain import sentences
 from reservations.model import Verdict
 from reservations.urls import UrlError, canonical_url
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from reservations.registry import Registry
 
 from blocklists.match import Blocklist, signals_for
 from reservations import urls
 from reservations.model import Decision, Facts, Verdict, Wants
 from reservations.policy import Policy
 from reservations.readers.robots_txt import RobotsTxt
+from reservations.registry import Registry
 
 SHIPPED_POLICY: Final = "eu-gpai.toml"
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from reservations.registry import Registry
-from reservations.vectors import run_reservation, run_robots
 from rich.console import Console
 from rich.table import Table
 
 from provenance.rules import Rules, shipped_policy, shipped_protocols
 from reservations.datafile import DefinitionError
 from reservations.policy import Policy
+from reservations.registry import Registry
+from reservations.vectors import run_reservation, run_robots
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
@@ -108,7 +108,7 @@ def vectors(
 def protocols(*, as_json: Json = False) -> None:
     """List what is read, where it can stand, in which version, and when it was last reviewed."""
     rules = Rules.load(tokens=("KnockfirstBot",))
-    rows = [protocol.row() for protocol in rules.registry.protocols.values()]
+    rows = [protocol.row() for protocol in rules.registry.protocols]
     if as_json:
         typer.echo(json.dumps({"digest": rules.registry.digest, "protocols": rows}))
         return

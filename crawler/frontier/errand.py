@@ -6,12 +6,12 @@ import json
 from typing import Any, Final
 
 import msgspec
-from reservations.urls import canonical_url, origin_of
 from scrapy import Request, Spider
 from scrapy.utils.request import request_from_dict
 
 from crawler.frontier.interface import MAX_PAYLOAD_BYTES, Found
 from reservations.model import Hop
+from reservations.urls import canonical_url, origin_of
 
 #: A chain of redirects longer than this leads nowhere (browsers stop at 20).
 MOST_HOPS: Final = 10

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from typing import Any, Final, Self
 
 import msgspec
-from reservations.urls import UrlError
 from scrapy import Request, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
@@ -24,6 +23,7 @@ from crawler.handler import LEASE_KEY
 from crawler.recorder import RecorderBrokenError
 from crawler.recovery import errand_of
 from crawler.visit import Visit
+from reservations.urls import UrlError
 
 logger = logging.getLogger(__name__)
 

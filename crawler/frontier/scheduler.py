@@ -7,7 +7,6 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
-from reservations.urls import UrlError
 from scrapy import Request, Spider
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.crawler import Crawler
@@ -19,6 +18,7 @@ from crawler.frontier.errand import Errand, RequestNotDataError, found_from_requ
 from crawler.frontier.interface import Found
 from crawler.handler import LEASE_KEY
 from crawler.options import StartRefusedError
+from reservations.urls import UrlError
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred

@@ -16,7 +16,6 @@ from typing import Any, Final
 from urllib.parse import urljoin
 
 import msgspec
-from reservations.urls import UrlError, canonical_url, origin_of
 from scrapy import Spider
 from scrapy.http import Response, TextResponse
 
@@ -29,6 +28,7 @@ from crawler.spiders.links import header_says_nofollow, page_links, sitemap_urls
 from crawler.visit import Visit
 from provenance.naming import registrable_domain
 from reservations.model import Verdict
+from reservations.urls import UrlError, canonical_url, origin_of
 
 SCOPES: Final = ("host", "domain", "any")
 ARGUMENTS: Final = ("seeds", "scope", "depth")
@@ -164,11 +164,12 @@ class WebSpider(Spider):
             host = origin_of(url).host
         except UrlError:
             return None
-        inside = {
-            "host": lambda: host == errand.root,
-            "domain": lambda: registrable_domain(host) == registrable_domain(errand.root),
-            "any": lambda: True,
-        }[self.scope]()
+        if self.scope == "host":
+            inside = host == errand.root
+        elif self.scope == "domain":
+            inside = registrable_domain(host) == registrable_domain(errand.root)
+        else:
+            inside = True
         if not inside:
             self._crawl.tally("out_of_scope")
             return None
