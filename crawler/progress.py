@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sys
 import time
+from pathlib import Path
 from typing import Self
 
 from rich.console import Console
@@ -27,6 +30,13 @@ _SHOWN = (
     Verdict.ABSENT,
     Verdict.FAILED,
 )
+
+
+def command() -> str:
+    """How the command can be called from here: by name where it is on the path, else by where it lies."""
+    if shutil.which("knockfirst"):
+        return "knockfirst"
+    return os.path.relpath(Path(sys.executable).with_name("knockfirst"))
 
 
 class Progress:
@@ -86,9 +96,9 @@ class Progress:
         crawl = self.crawl
         out = crawl.options.out
         took = time.monotonic() - self._began
-        table = Table(
-            title=f"crawl {crawl.file.spider} {crawl.file.run}: {reason} after {took:.0f} s", title_justify="left"
-        )
+        title = f"crawl {crawl.file.spider} {crawl.file.run}: {reason} after {took:.0f} s"
+        self.console.print(title, markup=False, highlight=False)
+        table = Table()
         table.add_column("verdict")
         table.add_column("URLs", justify="right")
         for verdict in Verdict:
@@ -103,7 +113,7 @@ class Progress:
             self.console.print("Not everything is done: the same command continues this crawl.")
         self.console.print(
             f"pages: {out}/warc/   evidence: {out}/evidence/   decisions: {out}/log/\n"
-            f"next:  knockfirst verify {out}\n       knockfirst explain {out} URL",
+            f"next:  {command()} verify {out}\n       {command()} explain {out} URL",
             markup=False,
             highlight=False,
         )

@@ -18,6 +18,7 @@ from rich.text import Text
 from crawler.demo.compare import Row, compare, manners, table, trespasses, verdicts
 from crawler.demo.run import DELAY_S, PROJECT, crawl_command, entered
 from crawler.demo.server import DemoError, DemoWeb
+from crawler.progress import command
 
 _DEFAULT_OUT: Final = Path("out/demo")
 _HOUR_S: Final = 3600.0
@@ -133,9 +134,9 @@ def _look(out: Path) -> None:
         _console.print(f"  {out / place}  {what}", markup=False)
     _console.print("\nTry:")
     for command in (
-        f"knockfirst explain {out} http://two-trainers.example:8080/poems/1",
-        f"knockfirst explain {out} https://aipref-header.example:8443/both",
-        f"knockfirst verify {out}",
+        f"{command()} explain {out} http://two-trainers.example:8080/poems/1",
+        f"{command()} explain {out} https://aipref-header.example:8443/both",
+        f"{command()} verify {out}",
         "python -m crawler.demo --serve",
     ):
         _console.print(f"  {command}", markup=False)
