@@ -133,13 +133,13 @@ def _look(out: Path) -> None:
     ):
         _console.print(f"  {out / place}  {what}", markup=False)
     _console.print("\nTry:")
-    for command in (
+    for line in (
         f"{command()} explain {out} http://two-trainers.example:8080/poems/1",
         f"{command()} explain {out} https://aipref-header.example:8443/both",
         f"{command()} verify {out}",
-        "python -m crawler.demo --serve",
+        "./demo --serve",
     ):
-        _console.print(f"  {command}", markup=False)
+        _console.print(f"  {line}", markup=False)
 
 
 if __name__ == "__main__":
