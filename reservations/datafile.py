@@ -177,9 +177,6 @@ def _resolve(header: str, *, is_array: bool, counts: dict[Path, int]) -> Path:
         path = (*path, name)
         if is_array and depth == len(names) - 1:
             counts[path] = counts.get(path, -1) + 1
-            for below in [other for other in counts if other[: len(path)] == path and other != path]:
-                if below[: len(path) + 1] == (*path, counts[path]):
-                    del counts[below]
         if path in counts:
             path = (*path, counts[path])
     return path

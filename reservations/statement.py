@@ -153,6 +153,25 @@ def _covers(patterns: Iterable[str], media_type: str) -> bool:
     )
 
 
+def distinct(signals: Iterable[Signal]) -> list[Signal]:
+    """The statements without those that an earlier one of the same place says already, word for word elsewhere."""
+    seen: dict[tuple[object, ...], Signal] = {}
+    for signal in signals:
+        key = (
+            signal.protocol,
+            signal.reason,
+            signal.carrier,
+            signal.addressed_to,
+            signal.issues,
+            bool(signal.conditions),
+            tuple(signal.strict.items()),
+            tuple(signal.effective.items()),
+            tuple(signal.vendor.items()),
+        )
+        seen.setdefault(key, signal)
+    return list(seen.values())
+
+
 def clean(text: str) -> str:
     """At most 256 characters, with everything that is not printable replaced: fit for a log line."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:_MAX_EXCERPT])

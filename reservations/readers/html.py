@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from html import unescape
 from typing import Final, NamedTuple
 
 from lxml import etree
@@ -18,14 +19,13 @@ from lxml import etree
 from reservations.definition import HtmlMeta
 from reservations.model import Signal
 from reservations.readers.words import SYNTAX
-from reservations.statement import Place, Vocabulary
+from reservations.statement import Place, Vocabulary, distinct
 
 #: How much of a page is looked at; the second figure when the first holds no end of the head.
 _MAX_OCTETS: Final = 1 << 20
 _MAX_OCTETS_LONG_HEAD: Final = 4 << 20
 _PRESCAN_OCTETS: Final = 1024
 _MAX_TAGS: Final = 2000
-_MAX_METAS: Final = 1000
 
 _TAG: Final = re.compile(rb"<meta[\s/](?:[^>\"']|\"[^\"]*+\"|'[^']*+')*+", re.IGNORECASE)
 _ATTRIBUTE: Final = rb"\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))"
@@ -55,13 +55,13 @@ Metas = Mapping[str, tuple[Meta, ...]]
 
 
 class Found(NamedTuple):
-    """One `<meta>` of the parsed page: its name in lower case, content, the attribute that named it, where it stood."""
+    """One `<meta>` under a name we look for: name in lower case, content, its place in the page, what was odd."""
 
     name: str
     content: str
-    attribute: str
-    in_body: bool
     number: int
+    text: str
+    odd: tuple[str, ...]
 
 
 def read_html(
@@ -84,10 +84,10 @@ def read_html(
     if not _concerns(page, wanted, tokens):
         return []
     signals: list[Signal] = []
-    for found in _metas(page):
-        for meta in wanted.get(found.name, ()):
+    for found in _metas(page, wanted):
+        for meta in wanted[found.name]:
             signals.extend(_signals(found, meta, tokens, media_type, embedding=embedding))
-    return signals
+    return distinct(signals)
 
 
 def is_html(media_type: str, body: bytes) -> bool:
@@ -154,43 +154,45 @@ def _speaks(content: str, readers: Iterable[Meta], tokens: frozenset[str]) -> bo
     )
 
 
-def _metas(page: bytes) -> Iterator[Found]:
-    """The metas of the parsed page, in document order."""
-    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, recover=True)
+def _metas(page: bytes, wanted: Metas) -> Iterator[Found]:
+    """The metas we look for, in document order. Where the page is too much for the parser, its tags as they stand."""
+    parser = etree.HTMLParser(
+        encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, recover=True, huge_tree=True
+    )
     try:
         root = etree.fromstring(page.replace(b"\0", b"\xef\xbf\xbd"), parser)
     except (etree.LxmlError, ValueError):
-        return
-    if root is None:
+        root = None
+    if root is None or len(parser.error_log.filter_from_fatals()):
+        yield from _tags(page, wanted)
         return
     for number, element in enumerate(root.iter("meta"), start=1):
-        if number > _MAX_METAS:
-            return
-        parents = {parent.tag for parent in element.iterancestors()}
-        if parents & _HIDING:
-            continue
         for attribute in ("name", "property", "http-equiv"):
-            name = element.get(attribute)
-            if name:
+            name = (element.get(attribute) or "").strip().lower()
+            if name not in wanted:
+                continue
+            parents = {parent.tag for parent in element.iterancestors()}
+            if parents.isdisjoint(_HIDING):
                 content = element.get("content") or ""
-                yield Found(name.strip().lower(), content, attribute, "body" in parents, number)
+                odd = (("attribute",) if attribute != "name" else ()) + (("in_body",) if "body" in parents else ())
+                yield Found(name, content, number, f'<meta {attribute}="{name}" content="{content}">', odd)
+
+
+def _tags(page: bytes, wanted: Metas) -> Iterator[Found]:
+    """The tags as they stand, hidden or not: only refusals in them count."""
+    for number, tag in enumerate(_TAG.finditer(page), start=1):
+        text = unescape(tag[0].decode("utf-8", "replace")).encode()
+        for name in {_value(match).lower() for match in _NAME.finditer(text)} & wanted.keys():
+            for content in _CONTENT.finditer(text):
+                yield Found(name, _value(content), number, text.decode(), ("unparsed",))
 
 
 def _signals(
     found: Found, reader: Meta, tokens: frozenset[str], media_type: str, *, embedding: bool
 ) -> Iterator[Signal]:
     meta, vocabulary = reader
-    odd = tuple(
-        issue
-        for issue, holds in (
-            ("attribute", found.attribute != "name"),
-            ("in_body", found.in_body),
-            ("nonstandard_carrier", not meta.standard),
-        )
-        if holds
-    )
-    text = f'<meta {found.attribute}="{found.name}" content="{found.content}">'
-    place = Place("html_meta", "body", f"meta {found.number}", text)
+    odd = found.odd if meta.standard else (*found.odd, "nonstandard_carrier")
+    place = Place("html_meta", "body", f"meta {found.number}", found.text)
     for reading in SYNTAX[meta.syntax]([found.content], meta.label or meta.name, vocabulary, tokens):
         stated = reading.weakened(*odd) if odd else reading
         signal = vocabulary.signal(stated, place, media_type, embedding=embedding)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from reservations.definition import HttpField
 from reservations.model import Header, Signal
 from reservations.readers.words import SYNTAX
-from reservations.statement import Place, Vocabulary
+from reservations.statement import Place, Vocabulary, distinct
 
 
 class Field(NamedTuple):
@@ -36,7 +36,7 @@ def read_head(headers: Iterable[Header], fields: Fields, tokens: frozenset[str],
     signals: list[Signal] = []
     for name, lines in found.items():
         for field in fields[name]:
-            signals.extend(_signals(field, lines, tokens, media_type))
+            signals.extend(distinct(_signals(field, lines, tokens, media_type)))
     return signals
 
 

@@ -17,7 +17,7 @@ from reservations.model import Category, Signal, Value
 from reservations.readers.robots_match import Meter, Subject, TooComplex, path_matches
 from reservations.readers.robots_txt import GroupLines, Line
 from reservations.readers.words import SYNTAX
-from reservations.statement import Place, Reading, Vocabulary
+from reservations.statement import Place, Reading, Vocabulary, distinct
 
 
 class Lines(NamedTuple):
@@ -63,12 +63,20 @@ def read_lines(
     context = _Context(vocabulary, tokens, subject, source, Meter())
     stated: list[_Stated] = []
     for directive, lines in chosen:
-        for line in lines.binding:
+        for line in _once(lines.binding):
             stated += _read(directive, line, context)
-        for line in lines.careful:
+        for line in _once(lines.careful):
             found = _read(directive, line, context)
             stated += [item._replace(reading=item.reading.weakened("group")) for item in found]
-    return list(_by_length(stated, vocabulary))
+    return distinct(_by_length(stated, vocabulary))
+
+
+def _once(lines: Iterable[Line]) -> Iterable[Line]:
+    """The lines without those that repeat an earlier one."""
+    first: dict[tuple[str, tuple[str, ...]], Line] = {}
+    for line in lines:
+        first.setdefault((line.value, line.issues), line)
+    return first.values()
 
 
 def _read(directive: RobotsLine, line: Line, context: _Context) -> Iterator[_Stated]:

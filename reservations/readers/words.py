@@ -16,38 +16,38 @@ from reservations.statement import Reading, Vocabulary
 #: lines of one field or one meta, the label that a bare value has, the vocabulary, our product tokens in lower case
 Reader = Callable[[Sequence[str], str, Vocabulary, frozenset[str]], list[Reading]]
 
-_MAX_PARTS: Final = 512
 _PREFIX: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9_.-]*|\*)\s*[:=]\s*(.*)", re.DOTALL)
 
 
 def read_value(lines: Sequence[str], label: str, vocabulary: Vocabulary, tokens: frozenset[str]) -> list[Reading]:
     """Each line is the value of `label`."""
     del vocabulary, tokens
-    return [Reading(label, line.strip(" \t\r\n\f")) for line in lines[:_MAX_PARTS]]
+    return [Reading(label, line.strip(" \t\r\n\f")) for line in lines]
 
 
 def read_pairs(lines: Sequence[str], label: str, vocabulary: Vocabulary, tokens: frozenset[str]) -> list[Reading]:
     """`search=yes, ai-train=no`; a key without a value has the value ""."""
     del label, tokens
-    readings = []
+    readings: dict[Reading, None] = {}
     for line in lines:
-        for part in re.split(r"[,;]", line, maxsplit=_MAX_PARTS):
+        for part in re.split(r"[,;]", line):
             key, equals, value = part.partition("=")
             if not equals:
                 key, _, value = part.partition(":")
             if vocabulary.knows(key.strip()):
                 sound = bool(equals)
-                readings.append(Reading(key.strip(), value.strip(" \t\"'"), sound, () if sound else ("value",)))
-    return readings
+                reading = Reading(key.strip(), value.strip(" \t\"'"), sound, () if sound else ("value",))
+                readings[reading] = None
+    return list(readings)
 
 
 def read_directives(lines: Sequence[str], label: str, vocabulary: Vocabulary, tokens: frozenset[str]) -> list[Reading]:
     """`otherbot: noindex, noai`: a prefix addresses what follows on its line, until another prefix."""
     del label
-    readings = []
+    readings: dict[Reading, None] = {}
     for line in lines:
         addressed_to = "all"
-        for part in re.split(r"[,;]", line, maxsplit=_MAX_PARTS):
+        for part in re.split(r"[,;]", line):
             word, value = part.strip(), ""
             if (prefix := _PREFIX.fullmatch(word)) and not vocabulary.knows(prefix[1]):
                 name = prefix[1].lower()
@@ -57,8 +57,8 @@ def read_directives(lines: Sequence[str], label: str, vocabulary: Vocabulary, to
             if prefix:
                 word, value = prefix[1], prefix[2].strip()
             if vocabulary.knows(word):
-                readings.append(Reading(word, value, addressed_to=addressed_to))
-    return readings
+                readings[Reading(word, value, addressed_to=addressed_to)] = None
+    return list(readings)
 
 
 def _read_dictionary(lines: Sequence[str], label: str, vocabulary: Vocabulary, tokens: frozenset[str]) -> list[Reading]:

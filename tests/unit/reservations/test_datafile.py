@@ -84,7 +84,9 @@ def test_nested_arrays_are_told_apart():
         leaf: tuple[Inner, ...] = ()
 
     globals().update(Leaf=Leaf)
-    text = '[[inner]]\n[[inner.leaf]]\nword = "one"\n[[inner]]\n[[inner.leaf]]\nword = "one"\n[[inner.leaf]]\nword = 1\n'
+    text = (
+        '[[inner]]\n[[inner.leaf]]\nword = "one"\n[[inner]]\n[[inner.leaf]]\nword = "one"\n[[inner.leaf]]\nword = 1\n'
+    )
     with pytest.raises(DefinitionError) as caught:
         Source(text, "x.toml").read(Tree)
     assert [(fault.line, fault.key) for fault in caught.value.faults] == [(8, "inner[1].leaf[1].word")]

@@ -61,10 +61,9 @@ def test_other_spellings_are_for_denials_only():
         '[[labels]]\nname = "a"\nreason = "made-up.no"\n'
         '[[labels.values]]\nvalue = "y"\nalso = ["yes"]\neffective = { tdm = "allow" }\n'
     )
-    assert faults(text) == [
-        "made-up.toml:20: labels[0].values[0].also: only a denial may have other spellings; "
-        "allowed in effective: deny, conditional"
-    ]
+    (told,) = faults(text)
+    assert told.startswith("made-up.toml:20: labels[0].values[0].also: only a denial may have other spellings")
+    assert told.endswith("allowed in effective: deny, conditional")
 
 
 def test_label_that_no_table_holds_is_a_fault():

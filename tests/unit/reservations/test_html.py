@@ -7,6 +7,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 
 from reservations.definition import load_protocol
 from reservations.readers import html
@@ -98,7 +99,9 @@ def test_encoding_hides_nothing(read, encoding, mark):
     assert reasons(read(mark + page(f"<meta name=x content='é'>{NOAI}").encode(encoding))) == ["page-robots.noai"]
 
 
-@pytest.mark.parametrize("charset", ["utf-16", "UTF-16LE", "utf-16be", "iso-2022-jp", "shift_jis", "koi8-r", "nonsense"])
+@pytest.mark.parametrize(
+    "charset", ["utf-16", "UTF-16LE", "utf-16be", "iso-2022-jp", "shift_jis", "koi8-r", "nonsense"]
+)
 def test_charset_of_the_response_is_believed(read, charset):
     codec = {"koi8-r": "koi8_r", "nonsense": "latin-1", "utf-16": "utf-16-le"}.get(charset, charset)
     assert reasons(read(page(NOAI).encode(codec), charset)) == ["page-robots.noai"]
@@ -181,14 +184,52 @@ def test_any_octets_are_read_without_error(read, body, charset):
     assert isinstance(read(body, charset), list)
 
 
-@given(st.lists(st.sampled_from(["<meta ", "name=robots ", "content=noai", ">", "<!--", "-->", '"', "'", "&#", "\0", "<", " "])))
+@given(
+    st.lists(
+        st.sampled_from(["<meta ", "name=robots ", "content=noai", ">", "<!--", "-->", '"', "'", "&#", "\0", "<", " "])
+    )
+)
 def test_any_soup_of_tags_is_read_without_error(read, parts):
     assert isinstance(read("".join(parts)), list)
 
 
+@pytest.mark.parametrize("depth", [100, 300, 1500, 5000, 100_000])
+def test_refusal_in_great_depth_counts(read, depth):
+    (signal,) = read("<div>" * depth + "<meta name='&#114;obots' content=noai>" + NOAI)
+    assert signal.effective["genai-train"] == "deny"
+
+
+def test_refusal_counts_when_the_parser_gives_up(read, monkeypatch):
+    def give_up(*_):
+        raise etree.LxmlError("no")
+
+    monkeypatch.setattr(etree, "fromstring", give_up)
+    (signal,) = read(page(NOAI))
+    assert (signal.strict, signal.effective["genai-train"], signal.issues) == ({}, "deny", ("unparsed",))
+
+
+def test_permission_in_a_page_that_cannot_be_parsed_does_not(read):
+    (signal,) = read('<meta name="tdm-reservation" content="0">' + "<div>" * 5000)
+    assert (signal.effective, signal.issues) == ({}, ("unparsed",))
+
+
+def test_refusal_behind_very_many_metas_counts(read):
+    many = "".join(f"<meta name=robots content=max-snippet:{n}>" for n in range(1, 3000))
+    assert reasons(read(page(many + NOAI))) == ["page-robots.noai"]
+
+
+def test_statement_that_is_said_again_is_one(read):
+    assert [signal.locator for signal in read(page(NOAI * 50))] == ["meta 1"]
+
+
 @pytest.mark.parametrize(
     "hostile",
-    ["<meta " * 150_000, '<meta "' * 150_000, "<div>" * 100_000 + NOAI, "<meta name=robots content='" + "noai," * 100_000],
+    [
+        "<meta " * 150_000,
+        '<meta "' * 150_000,
+        "<div>" * 100_000 + NOAI,
+        "<meta name=robots content='" + "noai," * 100_000,
+    ],
     ids=["tags", "quotes", "depth", "words"],
 )
 def test_hostile_page_is_read_in_bounded_time(read, hostile):

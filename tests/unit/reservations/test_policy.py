@@ -8,7 +8,9 @@ from reservations.datafile import DefinitionError
 from reservations.model import Category
 from reservations.policy import Policy
 
-APPROVAL = '\n[[approvals]]\nsetting = "{}"\napprover = "A. Person"\nreason = "a study of the letter"\ndate = "2026-11-22"\n'
+APPROVAL = (
+    '\n[[approvals]]\nsetting = "{}"\napprover = "A. Person"\nreason = "a study of the letter"\ndate = "2026-11-22"\n'
+)
 
 
 def faults(text):

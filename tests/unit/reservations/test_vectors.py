@@ -42,8 +42,8 @@ def test_case_that_expects_otherwise_is_told_in_one_line(registry, policy):
     }
     told = run_case("reservation", case, registry, policy)
     assert told == (
-        "strict tdm: expected unset, got deny; effective tdm: expected allow, got deny; crawl: expected deny, got allow; "
-        "issues: missing value; seen none; outcome: expected kept, got refused"
+        "strict tdm: expected unset, got deny; effective tdm: expected allow, got deny; "
+        "crawl: expected deny, got allow; issues: missing value; seen none; outcome: expected kept, got refused"
     )
 
 

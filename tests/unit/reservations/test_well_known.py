@@ -25,7 +25,9 @@ def read(vocabulary):
     document = vocabulary.protocol.documents[0]
 
     def read(body, path="/a", *, truncated=False):
-        text = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        text = (
+            body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        )
         rules = parse_rules(text, document, vocabulary, truncated=truncated)
         if rules.unreadable:
             return rules.unreadable
@@ -103,7 +105,9 @@ def test_broken_json_refuses_when_it_says_so(read, text):
     assert any("malformed" in signal.issues for signal in signals)
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", '{"tdm-reservation": 0', '"tdm-reservation": 10,', "3", "null", "[", "[]"])
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", '{"tdm-reservation": 0', '"tdm-reservation": 10,', "3", "null", "[", "[]"]
+)
 def test_broken_json_permits_nothing(read, text):
     assert tdm(read(text)) == []
 
@@ -126,7 +130,13 @@ def test_home_made_file_that_refuses_is_a_reservation(read, tree):
 
 @pytest.mark.parametrize(
     "tree",
-    [{"permissions": ["mining"]}, {"prohibitions": ["hotlinking"]}, {"policy": "allow", "uses": ["training"]}, [{}], {}],
+    [
+        {"permissions": ["mining"]},
+        {"prohibitions": ["hotlinking"]},
+        {"policy": "allow", "uses": ["training"]},
+        [{}],
+        {},
+    ],
 )
 def test_home_made_file_that_does_not_is_none(read, tree):
     assert tdm(read(tree)) == []
@@ -137,6 +147,19 @@ def test_what_is_over_a_bound_is_unreadable(read):
     assert read([rule()] * 10_001) == "too_many_rules"
     assert read(b" " * 1_048_577) == "too_large"
     assert read([rule()], truncated=True) == "too_large"
+
+
+def test_location_that_cannot_be_compared_in_time_refuses_only(read):
+    def stars(value):
+        return read([rule(f"/*{'a' * 90}{n}*b", value) for n in range(3000)], "/" + "a" * 8000)
+
+    assert tdm(stars(1))[0] == "deny"
+    assert tdm(stars(1), "strict") == []
+    assert tdm(stars(0)) == []
+
+
+def test_home_made_file_with_a_list_of_words_is_looked_through(read):
+    assert tdm(read({"prohibited": ["hotlinking", "text mining"]})) == ["deny"]
 
 
 def test_ten_thousand_rules_are_read_in_bounded_time(read):

@@ -79,5 +79,6 @@ def test_any_text_is_read_without_error(directives, signals, lines):
             assert isinstance(reader(lines, name, vocabulary, OURS), list)
 
 
-def test_huge_line_is_read_within_bounds(directives):
-    assert len(read_directives(["noai," * 100_000], "", directives, OURS)) <= 513
+def test_refusal_behind_very_many_words_is_read(directives, signals):
+    assert len(read_directives(["index," * 100_000 + "noai," * 100_000], "", directives, OURS)) == 1
+    assert len(read_pairs(["x=1," * 100_000 + "ai-train=no"], "", signals, OURS)) == 1
