@@ -209,11 +209,12 @@ def test_every_reason_that_can_be_given_is_described(registry):
     described = {**CORE, **registry.reasons}
     needed = """policy.open blocklist.listed url.secret url.unsupported address.forbidden robots.disallow
         robots.unreachable robots.too-complex tdmrep.reserved tdmrep.unreachable aipref.train-ai
-        content-signal.ai-train content-signal.use page-robots.noai tokens.class tokens.own access.denied access.legal access.payment-required access.challenge
-        access.login access.rate-limited http.not-found http.gone http.redirect http.not-modified http.server-error
-        http.client-error http.unexpected-status transfer.timeout transfer.reset transfer.dns transfer.tls
-        transfer.incomplete transfer.protocol transfer.too-large transfer.inflation transfer.encoding scope.media-type
-        payload.identical crawl.interrupted"""
+        content-signal.ai-train content-signal.use page-robots.noai tokens.class tokens.own access.denied
+        access.legal access.payment-required access.challenge access.login access.rate-limited http.not-found
+        http.gone http.redirect http.not-modified http.server-error http.client-error http.unexpected-status
+        transfer.timeout transfer.reset transfer.dns transfer.tls transfer.incomplete transfer.protocol
+        transfer.too-large transfer.inflation transfer.encoding scope.media-type payload.identical
+        crawl.interrupted"""
     assert set(needed.split()) <= set(described)
     assert not set(CORE) & set(registry.reasons)
 
