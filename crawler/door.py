@@ -192,6 +192,8 @@ class Door:
             purposes=self.rules.policy.purposes,
             signals=tuple(leaves.LoggedSignal.of(s, ev=attempt.evidence.get(s.source)) for s in decision.signals),
             consulted={**decision.consulted, **attempt.evidence},
+            read_as=_read_as(decision, facts),
+            at=facts.at,
             config=self._config,
             t_req=_ms(fetched.exchange.sent_at) if fetched else None,
             t_resp=_ms(fetched.exchange.head_at) if fetched else None,
@@ -207,6 +209,13 @@ class Door:
             crawl_delay_s=self.rules.crawl_delay_s(facts),
             remember=_remember(attempt.payload, recorded.original),
         )
+
+
+def _read_as(decision: Decision, facts: Facts) -> dict[str, str]:
+    """What came of a document, where its evidence does not say so by itself."""
+    plain = {key: answer.failure or str(answer.status) for key, answer in facts.documents.items()}
+    words = decision.consulted
+    return {key: words[key] for key, outcome in plain.items() if key in words and words[key] != outcome}
 
 
 def _remember(payload: bytes | None, original: Original | None) -> tuple[bytes, bytes] | None:

@@ -18,16 +18,19 @@ import msgspec
 
 from crawler import archive
 from crawler.archive import Fetched
-from crawler.download.client import Body, Exchange
 from crawler.warc.records import Original
 from crawler.warc.writer import WarcWriter
 from provenance import entry as leaves
 from provenance.log import LogWriter
 from reservations.model import Answer, Decision, Verdict
+from reservations.readers.http_head import media_type_of
+from reservations.readers.well_known import is_page
 
 GROUP_S: Final = 0.1
 GROUP_SIZE: Final = 256
 CHECKPOINT_EVERY: Final = 4096
+#: The one document that is read whatever media type it is declared as (RFC 9309 2.3).
+ROBOTS: Final = "/robots.txt"
 #: Of an answer that is somebody's page and no reservation file, this much is kept as evidence.
 FOREIGN_EXCERPT: Final = 512
 
@@ -123,7 +126,7 @@ class Recorder:
         """Archives a reservation file as answered and enters it as evidence. Returns the entry's `seq`."""
         pointers: list[leaves.Pointer] = []
         for one in fetched:
-            pointers += self._archive_document(one)
+            pointers += self._archive_document(one, key)
         return self.enter(
             leaves.EvidenceEntry,
             key=key,
@@ -142,12 +145,12 @@ class Recorder:
             warc=tuple(pointers),
         )
 
-    def _archive_document(self, fetched: Fetched) -> tuple[leaves.Pointer, ...]:
+    def _archive_document(self, fetched: Fetched, key: str) -> tuple[leaves.Pointer, ...]:
         """A 404 as its head; somebody's page under the name of a reservation file as head and first octets."""
         exchange, body = fetched.exchange, fetched.body
         if body is None:
             records = archive.head(exchange)
-        elif _is_page(exchange, body):
+        elif is_page(body.content, "" if key == ROBOTS else media_type_of(exchange.headers)):
             records = archive.head(exchange, body.block_bytes[:FOREIGN_EXCERPT], truncated="length")
         elif body.truncated:
             records = archive.head(exchange, body.block_bytes, truncated="length")
@@ -299,11 +302,6 @@ def _file_digest(path: Path) -> tuple[int, str]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return file.tell(), "sha256:" + digest.hexdigest()
-
-
-def _is_page(exchange: Exchange, body: Body) -> bool:
-    declared = next((h.value for h in exchange.headers if h.name.lower() == "content-type"), "").lower()
-    return "html" in declared or body.content[:64].lstrip()[:1] == b"<"
 
 
 def _figures(fetched: Fetched) -> leaves.Http:

@@ -317,6 +317,7 @@ class DecisionEntry(_Leaf, frozen=True, kw_only=True, tag="decision"):
         reason: the deciding reason code.
         gate: the step that decided.
         failure: how the exchange broke, when it did.
+        at: when the attempt began, milliseconds since 1970-01-01 UTC: dates in rules are read as of then.
         agent: product token that was matched.
         purposes: purposes declared.
         open: those still open at the end.
@@ -324,6 +325,7 @@ class DecisionEntry(_Leaf, frozen=True, kw_only=True, tag="decision"):
         effective: combined value per category after careful handling.
         signals: every statement seen.
         consulted: per document or carrier looked at, `seq` of its evidence, or what came of it in a word.
+        read_as: what came of a document, in a word, where that is not the outcome of its evidence ("soft-404").
         config: `seq` of the config entry in force.
         target: where a redirect led.
         wait: seconds that the host asked us to wait.
@@ -349,6 +351,7 @@ class DecisionEntry(_Leaf, frozen=True, kw_only=True, tag="decision"):
     reason: str
     gate: str
     failure: str = ""
+    at: int = 0
     agent: str
     purposes: tuple[Category, ...]
     open: tuple[Category, ...] = ()
@@ -356,6 +359,7 @@ class DecisionEntry(_Leaf, frozen=True, kw_only=True, tag="decision"):
     effective: dict[Category, Value] = {}
     signals: tuple[LoggedSignal, ...] = ()
     consulted: dict[str, int | str] = {}
+    read_as: dict[str, str] = {}
     config: int
     target: str = ""
     wait: int = 0

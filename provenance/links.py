@@ -7,7 +7,6 @@ compared with what the folders hold and never opened: a hostile log leads nowher
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import stat
 from collections import Counter
@@ -27,15 +26,21 @@ from provenance.entry import (
     SealEntry,
 )
 from provenance.report import Level
-from provenance.warcfile import StoredRecord, WarcFileError, file_digest, open_regular, read_record
+from provenance.warcfile import (
+    OPEN_SUFFIX,
+    WARC_NAME,
+    StoredRecord,
+    WarcFileError,
+    file_digest,
+    open_regular,
+    read_record,
+)
 from reservations.model import Verdict
 
 FOLDERS: Final = ("warc", "evidence")
-OPEN_SUFFIX: Final = ".open"
 
 #: In `warc/`, the record that says what was kept, by the verdict it needs.
 _MAIN_TYPE: Final = {Verdict.KEPT: "response", Verdict.UNCHANGED: "revisit"}
-_FILE: Final = re.compile(r"(?:warc|evidence)/[A-Za-z0-9][A-Za-z0-9._-]*\.warc\.gz")
 _KEEP: Final = "Keep the folder as it is and compare it with another copy; this one is not evidence of what happened"
 _RESUME: Final = "If the crawl broke off, start the same command again: it enters or cuts what was left. Otherwise: "
 
@@ -147,7 +152,7 @@ class Links:
     def _see_pointers(self, pointers: tuple[Pointer, ...], seq: int, uris: str, file: str, where: str) -> None:
         for pointer in pointers:
             self._level.count("pointers")
-            if not _FILE.fullmatch(pointer.f):
+            if not WARC_NAME.fullmatch(pointer.f):
                 self._level.differs(file, where, f"points to {pointer.f!r}, no WARC file of a crawl", _KEEP)
                 continue
             row = (pointer.id, pointer.f, pointer.o, pointer.l, pointer.type, pointer.d, pointer.pd, seq, uris)
@@ -214,7 +219,7 @@ class Links:
                 continue
             for path in sorted(folder.iterdir()):
                 name = f"{folder.name}/{path.name}"
-                if not stat.S_ISREG(path.lstat().st_mode) or not _FILE.fullmatch(name.removesuffix(OPEN_SUFFIX)):
+                if not stat.S_ISREG(path.lstat().st_mode) or not WARC_NAME.fullmatch(name.removesuffix(OPEN_SUFFIX)):
                     self._level.differs(name, "", "not a WARC file of a crawl; it was not read", "Move it elsewhere")
                     continue
                 yield path

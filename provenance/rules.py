@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -18,9 +17,8 @@ import msgspec
 
 from blocklists.match import Blocklist, signals_for
 from reservations import urls
-from reservations.model import Decision, Facts, Verdict, Wants
+from reservations.model import Decision, Facts, Signal, Verdict, Wants
 from reservations.policy import Policy
-from reservations.readers.robots_txt import RobotsTxt
 from reservations.registry import Registry
 
 SHIPPED_POLICY: Final = "eu-gpai.toml"
@@ -118,13 +116,20 @@ class Rules:
 
     def examine(self, facts: Facts) -> Decision | Wants:
         """What follows from the facts, or what is still missing. Same facts, same rules: same bytes."""
+        return self._outside(facts) or self.registry.examine(facts, self.policy, self.tokens[0])
+
+    def conclude(self, facts: Facts, *, recorded: Sequence[Signal], stage: str) -> Decision | None:
+        """The decision at a stage of which not all bytes are left; see `Registry.conclude`."""
+        return self._outside(facts) or self.registry.conclude(
+            facts, self.policy, self.tokens[0], recorded=recorded, stage=stage
+        )
+
+    def _outside(self, facts: Facts) -> Decision | None:
+        """What keeps a URL from being asked for whatever anybody says about it."""
         fault = urls.faults(facts.url, self.policy)
         if fault:
             return Decision(verdict=Verdict.REFUSED, reason=fault, gate="url")
-        listed = self._listed(facts)
-        if listed:
-            return listed
-        return self.registry.examine(facts, self.policy, self.tokens[0])
+        return self._listed(facts)
 
     def _listed(self, facts: Facts) -> Decision | None:
         if self.blocklist is None:
@@ -138,20 +143,8 @@ class Rules:
 
     def crawl_delay_s(self, facts: Facts) -> float:
         """The Crawl-delay that robots.txt asks of us, in seconds; 0 when it asks for none."""
-        robots = _robots(facts)
-        return (robots.crawl_delay(self.tokens) or 0.0) if robots else 0.0
+        return self.registry.crawl_delay_s(facts, self.tokens)
 
     def sitemaps(self, facts: Facts) -> tuple[str, ...]:
         """The sitemaps that robots.txt names, as absolute URLs as written."""
-        robots = _robots(facts)
-        return robots.sitemaps if robots else ()
-
-
-_parsed = lru_cache(maxsize=1024)(RobotsTxt.parse)
-
-
-def _robots(facts: Facts) -> RobotsTxt | None:
-    answer = facts.documents.get("/robots.txt")
-    if answer is None or answer.failure is not None or answer.status not in range(200, 300):
-        return None
-    return _parsed(answer.body)
+        return self.registry.sitemaps(facts)

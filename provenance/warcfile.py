@@ -22,6 +22,12 @@ import msgspec
 MAX_RECORD_BYTES: Final = 512 * 1024 * 1024
 """A record that inflates to more is not looked at: it would take the reader's memory."""
 
+OPEN_SUFFIX: Final = ".open"
+"""Behind the name of a file that is still written, or that a crash left."""
+
+WARC_NAME: Final = re.compile(r"(?:warc|evidence)/[A-Za-z0-9][A-Za-z0-9._-]*\.warc\.gz")
+"""Names of WARC files relative to the output folder; entries that name anything else lead nowhere."""
+
 _READ_BYTES: Final = 65_536
 _MAX_HEADER_BYTES: Final = 262_144
 _GZIP: Final = 31

@@ -28,8 +28,9 @@ from reservations.definition import Document, Protocol, StatusRow, digest_of, lo
 from reservations.model import Answer, Category, Decision, Facts, Head, Header, Hop, Signal, Value, Verdict, Want, Wants
 from reservations.origin import Asker, Found, OriginFiles
 from reservations.policy import Policy
-from reservations.readers.html import Meta, is_html, read_html
+from reservations.readers.html import Meta, Names, is_html, read_html
 from reservations.readers.http_head import Field, first, media_type_of, read_head
+from reservations.readers.page_tokens import conclude as conclude_for_us
 from reservations.readers.tokens import TokenList
 from reservations.statement import Vocabulary
 from reservations.urls import UrlError, canonical_url, origin_of
@@ -76,20 +77,22 @@ class Registry:
         reasons: every reason code of the protocols with its sentence.
     """
 
-    def __init__(self, protocols: Iterable[Protocol], token_lists: Iterable[TokenList], digest: str) -> None:
+    def __init__(self, protocols: Iterable[Protocol], token_lists: Mapping[str, TokenList], digest: str) -> None:
         ordered = sorted(protocols, key=lambda protocol: (protocol.order, protocol.id))
-        listed = tuple(token_lists)
+        listed = dict(token_lists)
         self.protocols = tuple(ordered)
         self._by_id = {protocol.id: protocol for protocol in ordered}
         self.digest = digest
         self._vocabularies = {protocol.id: Vocabulary(protocol) for protocol in ordered}
-        self._origin = OriginFiles(tuple(self._vocabularies.values()), listed)
+        self._origin = OriginFiles(tuple(self._vocabularies.values()), tuple(listed.values()))
         self.documents: tuple[Document, ...] = self._origin.documents
         described = [reason for protocol in ordered for reason in protocol.reasons]
-        described += [reason for tokens in listed for reason in tokens.reasons]
+        described += [reason for tokens in listed.values() for reason in tokens.reasons]
         self.reasons = {reason.code: reason.text for reason in described}
         self._unread = {reason.code: reason.unread for reason in described if reason.unread}
         self._order = {protocol.id: number for number, protocol in enumerate(ordered)}
+        self._concluding = [(item, listed[item.token_list]) for item in ordered if item.token_list]
+        self._others = frozenset(entry.token.lower() for tokens in listed.values() for entry in tokens.binding)
         self._rows: dict[int, tuple[tuple[Protocol, StatusRow], ...]] = {}
         self._fields: dict[str, tuple[Field, ...]] = {}
         self._metas: dict[str, tuple[Meta, ...]] = {}
@@ -106,12 +109,12 @@ class Registry:
         """Reads protocol files, given by file name; raises DefinitionError with all faults of all files."""
         faults: list[Fault] = []
         read: dict[str, Protocol] = {}
-        lists: list[TokenList] = []
+        lists: dict[str, TokenList] = {}
         listed = {match[1] for text in protocols.values() for match in _TOKEN_LIST.finditer(text)}
         for file in sorted(protocols):
             try:
                 if file in listed:
-                    lists.append(TokenList.from_toml(protocols[file], file=file))
+                    lists[file] = TokenList.from_toml(protocols[file], file=file)
                 else:
                     protocol = load_protocol(protocols[file], file)
                     faults.extend(_clashes(protocol, file, read, protocols))
@@ -127,24 +130,26 @@ class Registry:
         seen = self._see(facts, policy, token)
         standings = combine(self._by_id, seen.signals, DECIDING[policy.profile])
         stage = "origin" if facts.head is None else "head" if facts.body is None else "body"
-        outcome = decide(
-            Case(
-                stage=stage,
-                standings=standings,
-                unread=self._unread,
-                status=seen.status,
-                policy=policy,
-                attempt=facts.attempt,
-                failure=facts.failure or "",
-                location=seen.location,
-                media_type=seen.media_type,
-                repeats=facts.repeats is not None,
-            )
-        )
+        outcome = self._outcome(facts, policy, seen, standings, stage)
         if seen.found.missing is not None and (outcome is None or stage != "origin"):
             return _want_document(facts, policy, *seen.found.missing)
         if outcome is None:
             return _want_page(facts, policy, stage)
+        return self._decision(facts, policy, seen, outcome, open_purposes(standings, policy))
+
+    def conclude(
+        self, facts: Facts, policy: Policy, token: Tokens, *, recorded: Iterable[Signal], stage: str
+    ) -> Decision | None:
+        """The decision at a stage of which not all bytes are left: on what the facts show and statements as recorded.
+
+        None when that stage decides nothing yet. `consulted` names only what was read now.
+        """
+        seen = self._see(facts, policy, token)
+        seen = seen._replace(signals=tuple(sorted((*seen.signals, *recorded), key=self._canonical_order)))
+        standings = combine(self._by_id, seen.signals, DECIDING[policy.profile])
+        outcome = self._outcome(facts, policy, seen, standings, stage)
+        if outcome is None:
+            return None
         return self._decision(facts, policy, seen, outcome, open_purposes(standings, policy))
 
     def values(self, facts: Facts, policy: Policy, token: Tokens, protocols: Iterable[str] | None = None) -> Values:
@@ -176,6 +181,22 @@ class Registry:
         """The sitemaps that the origin's robots.txt names, as written."""
         robots = self._origin.robots(facts)
         return robots.sitemaps if robots is not None else ()
+
+    def _outcome(self, facts: Facts, policy: Policy, seen: _Seen, standings: Standings, stage: str) -> Outcome | None:
+        return decide(
+            Case(
+                stage=stage,
+                standings=standings,
+                unread=self._unread,
+                status=seen.status,
+                policy=policy,
+                attempt=facts.attempt,
+                failure=facts.failure or "",
+                location=seen.location,
+                media_type=seen.media_type,
+                repeats=facts.repeats is not None,
+            )
+        )
 
     def _values(self, signals: tuple[Signal, ...], policy: Policy) -> Values:
         return Values(
@@ -223,7 +244,9 @@ class Registry:
             charset = _charset(facts.head.headers if facts.head else ())
             consulted["body"] = "html" if is_html(media_type, facts.body) else "no statements in this format"
             if consulted["body"] == "html":
-                signals += read_html(facts.body, charset, self._metas, names, media_type)
+                signals += read_html(facts.body, charset, self._metas, Names(names, self._others), media_type)
+        if facts.head is not None:
+            signals += self._said_to_others(signals, policy)
         if facts.referrer is not None:
             signals += self._embedding_page(facts, facts.referrer, names, media_type)
         if len(signals) > 1:
@@ -254,12 +277,20 @@ class Registry:
             hops.append(("head", Hop(facts.url, facts.head.status, location)))
         return [signal for protocol in self.protocols for signal in redirect_signals(protocol, hops)]
 
+    def _said_to_others(self, signals: list[Signal], policy: Policy) -> list[Signal]:
+        """What follows from a page's statements to other crawlers."""
+        return [
+            concluded
+            for protocol, listed in self._concluding
+            for concluded in conclude_for_us(protocol.id, protocol.page_refusals, listed, signals, policy.tokens)
+        ]
+
     def _embedding_page(self, facts: Facts, referrer: str, names: frozenset[str], media_type: str) -> list[Signal]:
         """Statements that the page which embeds this medium extends to it."""
         answer = _referring_answer(facts, referrer)
         if answer is None or not is_html(media_type_of(answer.headers), answer.body):
             return []
-        return read_html(answer.body, _charset(answer.headers), self._metas, names, media_type, embedding=True)
+        return read_html(answer.body, _charset(answer.headers), self._metas, Names(names), media_type, embedding=True)
 
     def _canonical_order(self, signal: Signal) -> tuple[object, ...]:
         """What was known first comes first; the order in which it was read does not matter."""
