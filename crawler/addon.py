@@ -12,7 +12,8 @@ from scrapy.settings import BaseSettings
 
 from crawler import assembly
 from crawler.crawl import Crawl
-from crawler.options import Fault, StartRefusedError, read_options
+from crawler.options import Fault, read_options
+from crawler.refusal import StartRefusedError, refusal
 
 
 class Addon:
@@ -35,10 +36,12 @@ class Addon:
         options, unreadable = read_options(settings, name)
         faults += unreadable
         faults += getattr(spider, "start_faults", [])
-        if options:
-            faults += Crawl.prepare(self.crawler, options)
+        crawl = Crawl(self.crawler, options)
+        faults += crawl.faults()
+        if not faults:
+            faults = crawl.claim()
         if faults:
-            raise StartRefusedError(faults)
+            raise refusal(faults, spider)
 
 
 __all__ = ["Addon", "Fault", "StartRefusedError"]

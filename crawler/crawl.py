@@ -8,6 +8,8 @@ import hashlib
 import os
 import socket
 import time
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -66,7 +68,7 @@ def _utc() -> dt.datetime:
 
 
 class Crawl:
-    """One crawl's open things. Made by the add-on (`prepare`), opened and closed by the scheduler."""
+    """One crawl's open things. Made by the add-on (`faults`, `claim`), opened and closed by the scheduler."""
 
     _of: ClassVar[WeakKeyDictionary[Crawler, Crawl]] = WeakKeyDictionary()
 
@@ -83,7 +85,7 @@ class Crawl:
         self.counted: dict[str, int] = {}
         self.changed = asyncio.Event()
         self.knocking: set[asyncio.Task[None]] = set()
-        self.closing = False
+        self.opened = self.closing = False
 
     @classmethod
     def of(cls, crawler: Crawler) -> Crawl:
@@ -99,20 +101,30 @@ class Crawl:
 
     # -- before anything is built ----------------------------------------------------------------------------------
 
-    @classmethod
-    def prepare(cls, crawler: Crawler, options: Options) -> list[Fault]:
-        """Loads rules and key and looks at the output folder. Every fault found, or a crawl that can be opened."""
-        self = cls(crawler, options)
-        faults = [*self._load_rules(), *self._load_key(), *self._claim_folder()]
-        if not faults:
-            cls._of[crawler] = self
-        return faults
+    def faults(self) -> list[Fault]:
+        """Loads rules and key and looks at the output folder. Every fault found; nothing is written."""
+        return [*self._load_rules(), *self._load_key(), *self._look_at_folder()]
+
+    def claim(self) -> list[Fault]:
+        """Makes key and folder where there are none: only now, so that a crawl that does not start leaves no trace."""
+        path, out = self.options.key, self.options.out
+        try:
+            if not path.exists():
+                self.key = keys.generate(path, outside=(out,))
+        except keys.KeyFileError as error:
+            return [_key_fault(error)]
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return [_folder_fault(out, error)]
+        self._of[self.crawler] = self
+        return []
 
     def _load_rules(self) -> list[Fault]:
         options = self.options
         faults: list[Fault] = []
         listed = None
-        if options.blocklist:
+        if options.blocklist and options.blocklist_keys:
             try:
                 blocklist, build = load_build(options.blocklist, keys=options.blocklist_keys, today=_utc().date())
             except BlocklistError as error:
@@ -126,27 +138,27 @@ class Crawl:
         try:
             self.rules = Rules.load(tokens=self.identity.tokens, policy=options.policy, blocklist=listed)
         except DefinitionError as error:
-            faults.append(Fault("KNOCKFIRST_POLICY", str(error), "mend the lines named; `knockfirst lint` checks them"))
+            remedy = "mend the line named; `knockfirst lint` checks it"
+            faults += [Fault("KNOCKFIRST_POLICY", str(fault), remedy) for fault in error.faults]
         except OSError as error:
             faults.append(Fault("KNOCKFIRST_POLICY", str(error), "give a file that can be read"))
         return faults
 
     def _load_key(self) -> list[Fault]:
-        path, outside = self.options.key, (self.options.out,)
         try:
-            self.key = keys.load(path, outside=outside) if path.exists() else keys.generate(path, outside=outside)
-        except keys.KeyFileError as error:
-            return [Fault("KNOCKFIRST_KEY", str(error), "name a key file that is yours alone, outside the output")]
+            if self.options.key.exists():
+                self.key = keys.load(self.options.key, outside=(self.options.out,))
+        except (keys.KeyFileError, OSError) as error:
+            return [_key_fault(error)]
         return []
 
-    def _claim_folder(self) -> list[Fault]:
+    def _look_at_folder(self) -> list[Fault]:
         out, spider = self.options.out, self.crawler.spider
         name = spider.name if spider else ""
         wanted = {str(k): str(v) for k, v in getattr(spider, "crawl_identity", {}).items()}
         path = out / CRAWL_FILE
         other = "name another KNOCKFIRST_OUT, or repeat the command that began it"
         try:
-            out.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 self.file = msgspec.json.decode(path.read_bytes(), type=CrawlFile)
                 begun = (self.file.spider, self.file.arguments, self.file.token)
@@ -154,48 +166,64 @@ class Crawl:
                     what = f"{out} holds a crawl by spider {begun[0]!r} as {begun[2]} with {begun[1]}"
                     return [Fault("KNOCKFIRST_OUT", what, other)]
                 return []
-            if any(out.iterdir()):
+            if out.exists() and any(out.iterdir()):
                 return [Fault("KNOCKFIRST_OUT", f"{out} is not empty and holds no {CRAWL_FILE}", other)]
-            self.file = CrawlFile(
-                run=hashlib.sha256(os.urandom(32)).hexdigest()[:12],
-                spider=name,
-                arguments=wanted,
-                token=self.identity.token,
-                created=leaves.timestamp(now_ms()),
-            )
         except (OSError, msgspec.DecodeError) as error:
-            return [Fault("KNOCKFIRST_OUT", f"{out} cannot be used: {error}", "name a folder that can be written")]
+            return [_folder_fault(out, error)]
+        self.file = CrawlFile(
+            run=hashlib.sha256(os.urandom(32)).hexdigest()[:12],
+            spider=name,
+            arguments=wanted,
+            token=self.identity.token,
+            created=leaves.timestamp(now_ms()),
+        )
         return []
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Opens everything, repairs what a crash left, and enters who crawls under which rules."""
+        """Opens everything, repairs what a crash left, and enters who crawls under which rules. All of it, or nothing.
+
+        Raises:
+            LogError, FrontierError, WarcError, RecorderBrokenError, OSError: something cannot be used or written.
+        """
+        async with AsyncExitStack() as begun:
+            await self._open(begun)
+            self.opened = True
+            begun.pop_all()
+
+    async def _open(self, begun: AsyncExitStack) -> None:
         out = self.options.out
         if not (out / CRAWL_FILE).exists():
             recovery.write_new(out / CRAWL_FILE, msgspec.json.format(msgspec.json.encode(self.file), indent=2))
         self.frontier = open_frontier(self.options.frontier, now=time.time, max_per_host=self.options.max_per_host)
+        begun.push_async_callback(self.frontier.close)
         leases = await self.frontier.open()
         found_in_log = recovery.Found.of(leases)
         self.log = await asyncio.to_thread(
             LogWriter.open, out / "log", self._log_origin(), self.key, visit=found_in_log.visit
         )
+        begun.callback(self.log.close)
         repairs = await asyncio.to_thread(recovery.repair_warcs, out, found_in_log.covered)
         self.counts, self.finals = found_in_log.counts, found_in_log.finals
-        self.recorder = Recorder(
+        self.recorder = self._new_recorder(found_in_log.files)
+        config = self._enter_rules(resumed=bool(found_in_log.last_run is not None), repairs=repairs)
+        self._open_door(config)
+        begun.push_async_callback(self.client.close)
+        await self.recorder.enter_files(out)
+        await self._resume(leases, found_in_log, config)
+        await self.recorder.settled()
+
+    def _new_recorder(self, entered: set[str]) -> Recorder:
+        return Recorder(
             warc=self._warc_writer("warc", self.file.spider),
             evidence=self._warc_writer("evidence", "evidence"),
             log=self.log,
             run=self.file.run,
             now_ms=now_ms,
             on_failure=self._stop_fetching,
-            entered=found_in_log.files,
+            entered=entered,
         )
-        config = self._enter_rules(resumed=bool(found_in_log.last_run is not None), repairs=repairs)
-        self._open_door(config)
-        await self.recorder.enter_files(out)
-        await self._resume(leases, found_in_log, config)
-        await self.recorder.settled()
 
     def _log_origin(self) -> str:
         contact = self.options.contact
@@ -405,6 +433,8 @@ class Crawl:
         return (found(target, onward, priority=visit.lease.priority + 1),)
 
     def _stop_fetching(self, error: BaseException) -> None:
+        if not self.opened:
+            return  # who opens the crawl hears of it
         self.closing = True
         self.changed.set()
         self.crawler.spider.logger.critical("%s; nothing more is fetched", error)  # type: ignore[union-attr]
@@ -447,6 +477,14 @@ class Crawl:
         while self.visits:
             self.changed.clear()
             await self.changed.wait()
+
+
+def _key_fault(error: Exception) -> Fault:
+    return Fault("KNOCKFIRST_KEY", str(error), "name a key file that is yours alone, outside the output")
+
+
+def _folder_fault(out: Path, error: Exception) -> Fault:
+    return Fault("KNOCKFIRST_OUT", f"{out} cannot be used: {error}", "name a folder that can be written")
 
 
 def _limits(of_policy: PolicyLimits, timeout_s: float) -> Limits:

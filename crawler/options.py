@@ -7,6 +7,7 @@ no setting).
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,9 @@ import msgspec
 
 from crawler import identity
 from crawler.download.addresses import parse_resolve
+from crawler.download.tls import client_context
+from crawler.frontier import open_frontier
+from crawler.frontier.interface import FrontierError
 
 PREFIX: Final = "KNOCKFIRST_"
 
@@ -28,15 +32,6 @@ class Fault(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}\n    -> {self.remedy}"
-
-
-class StartRefusedError(Exception):
-    """The crawl does not start. `faults` says why, all of it at once."""
-
-    def __init__(self, faults: list[Fault]) -> None:
-        self.faults = tuple(faults)
-        lines = "\n".join(f"  {fault}" for fault in faults)
-        super().__init__(f"the crawl was not started, nothing was fetched; {len(faults)} to mend:\n{lines}")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +114,22 @@ def _resolve_fault(text: str) -> str | None:
     return None
 
 
+def _frontier_fault(text: str) -> str | None:
+    try:
+        open_frontier(text, now=time.time)
+    except FrontierError as error:
+        return error.remedy
+    return None
+
+
+def _ca_fault(path: Path) -> str | None:
+    try:
+        client_context(path)
+    except OSError as error:
+        return f"give a file of PEM certificates ({error})"
+    return None
+
+
 def _existing(path: Path | None) -> str | None:
     return None if path is None or path.exists() else "there is no such file; give the path of one that exists"
 
@@ -159,6 +170,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         field="frontier",
         read=str,
         default="",
+        check=_frontier_fault,
         text="URL of the frontier: sqlite:///path. Default: frontier.db in the output folder.",
     ),
     Option(
@@ -203,7 +215,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         field="ca_file",
         read=_path,
         default="",
-        check=_existing,
+        check=_ca_fault,
         text="PEM file with certificate authorities to trust besides the usual ones. Written into the log.",
     ),
     Option(
@@ -232,8 +244,11 @@ def _read_one(option: Option, value: object) -> tuple[Any, Fault | None]:
     return read, Fault(option.name, f"{value!r} cannot be used", problem) if problem else None
 
 
-def read_options(settings: Mapping[str, Any], spider_name: str) -> tuple[Options | None, list[Fault]]:
-    """The options in `settings`, or None with every fault found."""
+def read_options(settings: Mapping[str, Any], spider_name: str) -> tuple[Options, list[Fault]]:
+    """The options in `settings`, and every fault found.
+
+    An option that cannot be used has its default, so that the rest can be looked at, and all be reported together.
+    """
     values: dict[str, Any] = {}
     faults: list[Fault] = []
     known = {option.name for option in OPTIONS}
@@ -247,7 +262,8 @@ def read_options(settings: Mapping[str, Any], spider_name: str) -> tuple[Options
         values[option.field], fault = _read_one(option, option.default if raw is None else raw)
         if fault:
             faults.append(fault)
-    if not values["blocklist"] and not values["no_blocklist"]:
+            values[option.field] = option.read(option.default)
+    if not settings.get(PREFIX + "BLOCKLIST") and not values["no_blocklist"]:
         faults.append(
             Fault(
                 PREFIX + "BLOCKLIST",
@@ -259,8 +275,6 @@ def read_options(settings: Mapping[str, Any], spider_name: str) -> tuple[Options
         faults.append(
             Fault(PREFIX + "BLOCKLIST_KEYS", "is empty", "name the public keys of the staff who sign your builds")
         )
-    if faults:
-        return None, faults
     values["out"] = values["out"] or Path("out") / spider_name
     values["frontier"] = values["frontier"] or f"sqlite:///{values['out'] / 'frontier.db'}"
-    return Options(**values), []
+    return Options(**values), faults

@@ -89,7 +89,8 @@ class Progress:
         if self._live:
             self._live.stop()
             self._live = None
-        self._summary(reason)
+        if self.crawl.opened:
+            self._summary(reason)
         sys.stderr.flush()
 
     def _summary(self, reason: str) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
-from scrapy.crawler import CrawlerProcess
+from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 
 from crawler import identity
@@ -77,7 +77,7 @@ def crawl(
         if not equals:
             raise typer.BadParameter(f"{text!r}: write NAME=VALUE")
         settings.set(name, value, "cmdline")
-    process = CrawlerProcess(settings)
+    process = AsyncCrawlerProcess(settings)
     process.crawl("web", seeds=seeds, scope=scope, depth=depth)
     process.start()
     raise typer.Exit(1 if process.bootstrap_failed else 0)

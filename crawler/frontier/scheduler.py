@@ -15,9 +15,13 @@ from scrapy.utils.defer import deferred_from_coro
 from crawler import assembly
 from crawler.crawl import Crawl
 from crawler.frontier.errand import Errand, RequestNotDataError, found_from_request
-from crawler.frontier.interface import Found
+from crawler.frontier.interface import Found, FrontierError
 from crawler.handler import LEASE_KEY
-from crawler.options import StartRefusedError
+from crawler.options import Fault
+from crawler.recorder import RecorderBrokenError
+from crawler.refusal import refusal
+from crawler.warc.records import WarcError
+from provenance.log import LogError
 from reservations.urls import UrlError
 
 if TYPE_CHECKING:
@@ -40,12 +44,20 @@ class LeaseScheduler(BaseScheduler):
         """Scrapy's way of making one."""
         return cls(crawler)
 
-    def open(self, spider: Spider) -> Deferred[None]:  # noqa: ARG002
+    def open(self, spider: Spider) -> Deferred[None]:
         """Looks at the components that were built, and opens the crawl. What is raised here stops the start."""
         faults = assembly.component_faults(self.crawler)
         if faults:
-            raise StartRefusedError(faults)
-        return deferred_from_coro(self.crawl.open())
+            raise refusal(faults, spider)
+        return deferred_from_coro(self._open(spider))
+
+    async def _open(self, spider: Spider) -> None:
+        try:
+            await self.crawl.open()
+        except (FrontierError, LogError, OSError, RecorderBrokenError, WarcError) as error:
+            out = self.crawl.options.out
+            fault = Fault("KNOCKFIRST_OUT", f"{out} cannot be used: {error}", "mend this and start again")
+            raise refusal([fault], spider) from error
 
     def close(self, reason: str) -> Deferred[None]:
         """Closes the crawl."""
@@ -54,7 +66,8 @@ class LeaseScheduler(BaseScheduler):
     async def _close(self, reason: str) -> None:
         if self._pushes:
             await asyncio.gather(*self._pushes)
-        await self.crawl.close(reason)
+        if self.crawl.opened:
+            await self.crawl.close(reason)
 
     def has_pending_requests(self) -> bool:
         """Whether the engine has something to do now."""

@@ -1,0 +1,26 @@
+"""Whole crawls on loopback: the command in a process of its own, the web in this one."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1]))  # for tests/support
+
+from support.crawling import Crawling
+from support.site import serving
+
+
+@pytest.fixture
+def crawling(tmp_path):
+    """Makes the commands of this test for a running site, or for none."""
+    return lambda site=None: Crawling(tmp_path, resolve=site.resolve if site else "")
+
+
+@pytest.fixture
+def serve():
+    """Runs webs until the test ends."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        yield lambda web: stack.enter_context(serving(web))
