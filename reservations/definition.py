@@ -209,6 +209,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
             statement counts, whatever its carrier.
         case_sensitive: labels and values in another case count as negatives only (`case`).
         token_list: name of the file that says which rules for other crawlers count, and what they say.
+        page_refusals: reason codes of statements that refuse, when a page makes them to other crawlers.
     """
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+$")]
@@ -225,6 +226,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
     supersedes: tuple[str, ...] = ()
     case_sensitive: bool = False
     token_list: str = ""
+    page_refusals: tuple[str, ...] = ()
     reasons: tuple[ReasonText, ...]
     documents: tuple[Document, ...] = ()
     robots_rules: RobotsRules | None = None

@@ -28,7 +28,7 @@ from reservations.definition import Document, Protocol, StatusRow, digest_of, lo
 from reservations.model import Answer, Category, Decision, Facts, Head, Header, Hop, Signal, Value, Verdict, Want, Wants
 from reservations.origin import Asker, Found, OriginFiles
 from reservations.policy import Policy
-from reservations.readers.html import Meta, Names, is_html, read_html
+from reservations.readers.html import Meta, Wanted, is_html, look_for, read_html
 from reservations.readers.http_head import Field, first, media_type_of, read_head
 from reservations.readers.page_tokens import conclude as conclude_for_us
 from reservations.readers.tokens import TokenList
@@ -93,6 +93,7 @@ class Registry:
         self._order = {protocol.id: number for number, protocol in enumerate(ordered)}
         self._concluding = [(item, listed[item.token_list]) for item in ordered if item.token_list]
         self._others = frozenset(entry.token.lower() for tokens in listed.values() for entry in tokens.binding)
+        self._wanted: dict[frozenset[str], Wanted] = {}
         self._rows: dict[int, tuple[tuple[Protocol, StatusRow], ...]] = {}
         self._fields: dict[str, tuple[Field, ...]] = {}
         self._metas: dict[str, tuple[Meta, ...]] = {}
@@ -244,7 +245,7 @@ class Registry:
             charset = _charset(facts.head.headers if facts.head else ())
             consulted["body"] = "html" if is_html(media_type, facts.body) else "no statements in this format"
             if consulted["body"] == "html":
-                signals += read_html(facts.body, charset, self._metas, Names(names, self._others), media_type)
+                signals += read_html(facts.body, charset, self._looked_for(names), media_type)
         if facts.head is not None:
             signals += self._said_to_others(signals, policy)
         if facts.referrer is not None:
@@ -277,6 +278,13 @@ class Registry:
             hops.append(("head", Hop(facts.url, facts.head.status, location)))
         return [signal for protocol in self.protocols for signal in redirect_signals(protocol, hops)]
 
+    def _looked_for(self, names: frozenset[str]) -> Wanted:
+        """The metas that a page is searched for, by whoever asks."""
+        wanted = self._wanted.get(names)
+        if wanted is None:
+            wanted = self._wanted[names] = look_for(self._metas, names, self._others)
+        return wanted
+
     def _said_to_others(self, signals: list[Signal], policy: Policy) -> list[Signal]:
         """What follows from a page's statements to other crawlers."""
         return [
@@ -290,7 +298,7 @@ class Registry:
         answer = _referring_answer(facts, referrer)
         if answer is None or not is_html(media_type_of(answer.headers), answer.body):
             return []
-        return read_html(answer.body, _charset(answer.headers), self._metas, Names(names), media_type, embedding=True)
+        return read_html(answer.body, _charset(answer.headers), self._looked_for(names), media_type, embedding=True)
 
     def _canonical_order(self, signal: Signal) -> tuple[object, ...]:
         """What was known first comes first; the order in which it was read does not matter."""

@@ -25,6 +25,7 @@ class Reading(NamedTuple):
         issues: what was odd.
         conditions: what stood beside it.
         addressed_to: "all", "us" or "others"; a statement to others has no values for us.
+        addressee: product token of those others, in lower case.
     """
 
     label: str
@@ -33,6 +34,7 @@ class Reading(NamedTuple):
     issues: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     addressed_to: str = "all"
+    addressee: str = ""
 
     def weakened(self, *issues: str) -> Reading:
         """The same, not in force by the letter."""
@@ -73,18 +75,19 @@ class Vocabulary:
         found = list(dict.fromkeys((*reading.issues, *issues, *odd)))
         if meaning is None:
             meaning = _NO_MEANING
-        if meaning.silent or (embedding and not meaning.embedded):
+        to_others = reading.addressed_to == "others"
+        if (meaning.silent and not to_others) or (embedding and not meaning.embedded):
             return None
         conditions = reading.conditions
         if label.condition:
             conditions = (clean(reading.value.strip("\"'")),)
-        binds = not label.condition and reading.addressed_to != "others" and _covers(meaning.media, media_type)
+        binds = not label.condition and not to_others and _covers(meaning.media, media_type)
         return Signal(
             protocol=self.protocol.id,
             reason=meaning.reason or label.reason,
             carrier=place.carrier,
             source=place.source,
-            locator=place.locator,
+            locator=f"{place.locator} ({reading.addressee})" if reading.addressee else place.locator,
             excerpt=clean(place.text),
             strict=meaning.strict if binds and sound else {},
             effective=_in_force(meaning.effective, sound=sound) if binds else {},
@@ -161,7 +164,7 @@ def distinct(signals: Iterable[Signal]) -> list[Signal]:
             signal.protocol,
             signal.reason,
             signal.carrier,
-            signal.addressed_to,
+            signal.locator.rpartition("(")[2] if signal.addressed_to == "others" else signal.addressed_to,
             signal.issues,
             bool(signal.conditions),
             tuple(signal.strict.items()),

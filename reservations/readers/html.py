@@ -54,6 +54,14 @@ class Meta(NamedTuple):
 Metas = Mapping[str, tuple[Meta, ...]]
 
 
+class Wanted(NamedTuple):
+    """What is looked for: metas by every name they may have, and the product tokens, in lower case, among the names."""
+
+    metas: Metas
+    ours: frozenset[str]
+    others: frozenset[str]
+
+
 class Found(NamedTuple):
     """One `<meta>` under a name we look for: name in lower case, content, its place in the page, what was odd."""
 
@@ -64,29 +72,29 @@ class Found(NamedTuple):
     odd: tuple[str, ...]
 
 
-def read_html(
-    body: bytes, charset: str, metas: Metas, tokens: frozenset[str], media_type: str, *, embedding: bool = False
-) -> list[Signal]:
+def look_for(metas: Metas, ours: frozenset[str], others: frozenset[str] = frozenset()) -> Wanted:
+    """What to look for: a meta that is marked `tokens` under our product tokens too, and under those of others."""
+    to_tokens = tuple(meta for group in metas.values() for meta in group if meta.meta.tokens)
+    return Wanted({**dict.fromkeys(ours | others, to_tokens), **metas}, ours, others)
+
+
+def read_html(body: bytes, charset: str, wanted: Wanted, media_type: str, *, embedding: bool = False) -> list[Signal]:
     """Every statement in the page's metas.
 
     Args:
         body: the entity.
         charset: of the response's Content-Type, or "".
-        metas: what to look for. A meta that is marked `tokens` is looked for under our product tokens too.
-        tokens: our product tokens in lower case.
+        wanted: what to look for.
         media_type: of the resource the statements are to cover.
         embedding: the page embeds the resource; only statements that extend to media count.
     """
-    wanted = dict(metas)
-    for name in tokens:
-        wanted[name] = tuple(meta for group in metas.values() for meta in group if meta.meta.tokens)
     page = _ascii_octets(_window(body), charset)
-    if not _concerns(page, wanted, tokens):
+    if not _concerns(page, wanted):
         return []
     signals: list[Signal] = []
-    for found in _metas(page, wanted):
-        for meta in wanted[found.name]:
-            signals.extend(_signals(found, meta, tokens, media_type, embedding=embedding))
+    for found in _metas(page, wanted.metas):
+        for meta in wanted.metas[found.name]:
+            signals.extend(_signals(found, meta, wanted, media_type, embedding=embedding))
     return distinct(signals)
 
 
@@ -127,15 +135,19 @@ def _utf8(body: bytes, declared: str) -> bytes:
     return body if body.isascii() and codec != "iso2022_jp" else body.decode(codec, "replace").encode()
 
 
-def _concerns(page: bytes, wanted: Metas, tokens: frozenset[str]) -> bool:
+def _concerns(page: bytes, wanted: Wanted) -> bool:
     """Whether any meta tag might say something that we look for. Says yes whenever in doubt."""
     for number, tag in enumerate(_TAG.finditer(page)):
         text = tag[0]
         if b"&" in text or b"\0" in text or number > _MAX_TAGS:
             return True
-        names = {_value(match).lower() for match in _NAME.finditer(text)}
-        readers = [meta for name in names for meta in wanted.get(name, ())]
-        if readers and any(_speaks(_value(match), readers, tokens) for match in _CONTENT.finditer(text)):
+        names = {_value(match).lower() for match in _NAME.finditer(text)} & wanted.metas.keys()
+        if not names:
+            continue
+        readers = [meta for name in names for meta in wanted.metas[name]]
+        if names & wanted.others or any(
+            _speaks(_value(match), readers, wanted.ours) for match in _CONTENT.finditer(text)
+        ):
             return True
     return False
 
@@ -187,14 +199,16 @@ def _tags(page: bytes, wanted: Metas) -> Iterator[Found]:
                 yield Found(name, _value(content), number, text.decode(), ("unparsed",))
 
 
-def _signals(
-    found: Found, reader: Meta, tokens: frozenset[str], media_type: str, *, embedding: bool
-) -> Iterator[Signal]:
+def _signals(found: Found, reader: Meta, wanted: Wanted, media_type: str, *, embedding: bool) -> Iterator[Signal]:
     meta, vocabulary = reader
     odd = found.odd if meta.standard else (*found.odd, "nonstandard_carrier")
     place = Place("html_meta", "body", f"meta {found.number}", found.text)
-    for reading in SYNTAX[meta.syntax]([found.content], meta.label or meta.name, vocabulary, tokens):
+    for reading in SYNTAX[meta.syntax]([found.content], meta.label or meta.name, vocabulary, wanted.ours):
         stated = reading.weakened(*odd) if odd else reading
+        if found.name in wanted.others:
+            stated = stated._replace(addressed_to="others", addressee=found.name)
+        elif found.name in wanted.ours:
+            stated = stated._replace(addressed_to="us")
         signal = vocabulary.signal(stated, place, media_type, embedding=embedding)
         if signal is not None:
             yield signal

@@ -46,18 +46,19 @@ def read_directives(lines: Sequence[str], label: str, vocabulary: Vocabulary, to
     del label
     readings: dict[Reading, None] = {}
     for line in lines:
-        addressed_to = "all"
+        addressed_to, addressee = "all", ""
         for part in re.split(r"[,;]", line):
             word, value = part.strip(), ""
             if (prefix := _PREFIX.fullmatch(word)) and not vocabulary.knows(prefix[1]):
                 name = prefix[1].lower()
                 addressed_to = "all" if name == "*" else "us" if name in tokens else "others"
+                addressee = name if addressed_to == "others" else ""
                 word = prefix[2].strip()
                 prefix = _PREFIX.fullmatch(word)
             if prefix:
                 word, value = prefix[1], prefix[2].strip()
             if vocabulary.knows(word):
-                readings[Reading(word, value, addressed_to=addressed_to)] = None
+                readings[Reading(word, value, addressed_to=addressed_to, addressee=addressee)] = None
     return list(readings)
 
 

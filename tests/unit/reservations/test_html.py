@@ -11,10 +11,11 @@ from lxml import etree
 
 from reservations.definition import load_protocol
 from reservations.readers import html
-from reservations.readers.html import Meta, is_html, read_html
+from reservations.readers.html import Meta, is_html, look_for, read_html
 from reservations.statement import Vocabulary
 
 OURS = frozenset({"examplebot", "knockfirstbot"})
+OTHERS = frozenset({"ccbot"})
 NOAI = '<meta name="robots" content="noai">'
 
 
@@ -32,7 +33,7 @@ def metas(protocol_texts):
 def read(metas):
     def read(page, charset="", media_type="text/html", **more):
         body = page if isinstance(page, bytes) else page.encode()
-        return read_html(body, charset, metas, OURS, media_type, **more)
+        return read_html(body, charset, look_for(metas, OURS, OTHERS), media_type, **more)
 
     return read
 
@@ -141,6 +142,14 @@ def test_statement_for_images_covers_images_only(read):
     assert reasons(read(meta)) == []
     assert reasons(read(meta, media_type="image/png", embedding=True)) == ["page-robots.noimageai"]
     assert read(page(NOAI), media_type="image/png", embedding=True) == []
+
+
+def test_meta_for_another_crawler_is_recorded_without_values(read):
+    (signal,) = read(page('<meta name="CCBot" content="nofollow">'))
+    assert (signal.reason, signal.addressed_to, signal.locator) == ("page-robots.nofollow", "others", "meta 1 (ccbot)")
+    assert signal.effective == {}
+    (ours,) = read(page('<meta name="examplebot" content="noai">'))
+    assert ours.addressed_to == "us"
 
 
 def test_signal_quotes_the_meta_and_says_where_it_is(read):
