@@ -37,6 +37,7 @@ from crawler.warc.writer import WarcWriter
 from provenance import entry as leaves
 from provenance import keys
 from provenance.builds import load_build
+from provenance.installed import code_digest
 from provenance.log import LogWriter
 from provenance.rules import Rules
 from reservations._version import __version__
@@ -68,7 +69,7 @@ def _utc() -> dt.datetime:
 
 
 class Crawl:
-    """One crawl's open things. Made by the add-on (`faults`, `claim`), opened and closed by the scheduler."""
+    """One crawl's open things. Made by the add-on (`faults`, `enlist`), opened and closed by the scheduler."""
 
     _of: ClassVar[WeakKeyDictionary[Crawler, Crawl]] = WeakKeyDictionary()
 
@@ -117,8 +118,11 @@ class Crawl:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             return [_folder_fault(out, error)]
-        self._of[self.crawler] = self
         return []
+
+    def enlist(self) -> None:
+        """Makes it the crawl of its Scrapy crawler: `of` finds it."""
+        self._of[self.crawler] = self
 
     def _load_rules(self) -> list[Fault]:
         options = self.options
@@ -259,7 +263,7 @@ class Crawl:
             leaves.RunEntry,
             origin=self._log_origin(),
             software=SOFTWARE,
-            code=recovery.code_digest(),
+            code=code_digest(),
             operator=self.identity.operator,
             contact=self.identity.contact,
             agent=self.identity.user_agent,

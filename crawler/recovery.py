@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import os
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +16,6 @@ from provenance.rules import Rules
 from reservations.model import Verdict
 
 _VERDICTS: Final = tuple(Verdict)
-_PACKAGES: Final = ("reservations", "blocklists", "provenance", "crawler")
 
 
 class Found:
@@ -126,16 +122,3 @@ def write_once(path: Path, data: bytes) -> None:
     """Writes a file named by its own digest, unless it is there already."""
     if not path.exists():
         write_new(path, data)
-
-
-@functools.cache
-def code_digest() -> str:
-    """Digest ("sha256:<hex>") over the installed code and data of the four packages, by path."""
-    digest = hashlib.sha256()
-    for package in _PACKAGES:
-        root = Path(str(resources.files(package)))
-        for path in sorted(root.rglob("*")):
-            if path.suffix in {".py", ".toml"}:
-                digest.update(f"{package}/{path.relative_to(root)}\0".encode())
-                digest.update(path.read_bytes())
-    return "sha256:" + digest.hexdigest()

@@ -28,6 +28,7 @@ _MAX_ANSWER_BYTES: Final = 64_000_000
 
 #: The document that is read whatever media type it is declared as.
 _ROBOTS: Final = "/robots.txt"
+_FRAMING: Final = "transfer-encoding"
 
 
 class Gone(Exception):  # noqa: N818 - not an error: bytes may rightly be gone
@@ -153,17 +154,20 @@ class Reader:
         try:
             if record.type == "revisit":
                 found.repeats = record.fields.get("warc-refers-to", "").removeprefix("<").removesuffix(">")
-                if original is None:
-                    raise Gone(f"entry {entry.seq}: no entry on the record that its revisit refers to")
-                # The revisit's own coding holds for the original's bytes: payloads were compared coded and all.
-                record = self.records.read(original)
-                _, at = _head(record)
-                headers = _with_framing_of(record, found.head)
-                found.body = _content(record, at, headers)
+                found.body = self._original_body(entry, original, found.head)
             else:
                 found.body = _content(record, at, found.head.headers)
         except Gone as gone:
             found.lose("body", gone)
+
+    def _original_body(self, entry: DecisionEntry, original: Pointer | None, head: Head) -> bytes:
+        """The entity of a revisit. Its own coding holds: payloads were compared as coded."""
+        if original is None:
+            raise Gone(f"entry {entry.seq}: no entry on the record that its revisit refers to")
+        record = self.records.read(original)
+        own, at = _head(record)
+        framing = tuple(h for h in own.headers if h.name.lower() == _FRAMING)
+        return _content(record, at, (*(h for h in head.headers if h.name.lower() != _FRAMING), *framing))
 
     def _answer(self, entry: EvidenceEntry) -> Answer:
         known = self._answers.get(entry.seq)
@@ -225,12 +229,6 @@ def _content(record: StoredRecord, at: int, headers: tuple[Header, ...], *, cut:
         return read_content(record.block, at, headers, cut=cut)
     except MessageError as error:
         raise Gone(f"record {record.id!r}: {error}", record.id) from error
-
-
-def _with_framing_of(record: StoredRecord, head: Head) -> tuple[Header, ...]:
-    """The head's fields, but the record's transfer coding."""
-    framing = tuple(h for h in read_head(record.block)[0].headers if h.name.lower() == "transfer-encoding")
-    return (*(h for h in head.headers if h.name.lower() != "transfer-encoding"), *framing)
 
 
 def _document(entry: EvidenceEntry, record: StoredRecord, at: int, headers: tuple[Header, ...]) -> bytes:

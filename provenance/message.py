@@ -47,7 +47,7 @@ def read_head(block: bytes) -> tuple[Head, int]:
         line = raw.rstrip("\r")
         if line[:1] in (" ", "\t") and headers:  # a folded line continues the one before it (RFC 9112 5.2)
             last = headers.pop()
-            headers.append(Header(last.name, f"{last.value} {line.strip(' \t')}"))
+            headers.append(Header(last.name, last.value + " " + line.strip(" \t")))
         elif line:
             name, _, value = line.partition(":")
             headers.append(Header(name, value.strip(" \t")))

@@ -5,7 +5,7 @@ Looks and decides nothing; `reservations.explain` turns a decision into sentence
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -90,7 +90,7 @@ def is_last_word(attempt: Attempt) -> bool:
     return attempt.entry.final and attempt.superseded is None
 
 
-def decision_of(entry: DecisionEntry, evidence: dict[int, EvidenceEntry]) -> Decision:
+def decision_of(entry: DecisionEntry, evidence: Mapping[int, EvidenceEntry]) -> Decision:
     """The core's decision again, as far as the entry and the evidence it names record it."""
     return Decision(
         verdict=entry.verdict,
@@ -100,13 +100,15 @@ def decision_of(entry: DecisionEntry, evidence: dict[int, EvidenceEntry]) -> Dec
         effective=entry.effective,
         open=entry.open,
         signals=tuple(signal.signal() for signal in entry.signals),
-        consulted={key: _outcome(value, evidence) for key, value in entry.consulted.items()},
+        consulted={
+            key: entry.read_as.get(key) or _outcome(value, evidence) for key, value in entry.consulted.items()
+        },
         retry_after_s=entry.wait,
         location=entry.target or None,
     )
 
 
-def _outcome(value: int | str, evidence: dict[int, EvidenceEntry]) -> str:
+def _outcome(value: int | str, evidence: Mapping[int, EvidenceEntry]) -> str:
     if isinstance(value, str):
         return value
     return evidence[value].outcome if value in evidence else f"entry {value}"

@@ -19,6 +19,7 @@ from provenance.entry import ConfigEntry, Entry, RedecisionEntry, RunEntry, Seal
 from provenance.lines import from_line
 from provenance.links import Links
 from provenance.log import CHECKPOINT, CHECKPOINTS, LOCK, VERIFIER, LogError, read_lines, segments
+from provenance.replay import Replay, level_3
 from provenance.report import Level, Report
 from provenance.tree import Frontier, leaf_hash
 from provenance.warcfile import open_regular
@@ -26,7 +27,10 @@ from provenance.warcfile import open_regular
 Progress = Callable[[str, int, int], None]
 """Told what is being read, bytes done, bytes in all."""
 
-LEVELS: Final = ("L1", "L2")
+See = Callable[[Entry, str, int], None]
+"""Told each entry, the file it stands in, and its line there."""
+
+LEVELS: Final = ("L1", "L2", "L3")
 _MAX_VERIFIER_BYTES: Final = 4_096
 _MAX_SHOWN: Final = 20
 _PROGRESS_LINES: Final = 4_096
@@ -62,15 +66,19 @@ def verify(
         integrity.differs(f"log/{VERIFIER}", "", f"the log's key is {own.line()!r}, not the one given", _KEEP)
     report.levels.append(integrity)
     tell = progress or (lambda _step, _done, _total: None)
-    with closing(Links(out, linkage)) as links:
-        see = links.see if "L2" in levels else None
+    replayed = level_3()
+    with closing(Links(out, linkage)) as links, closing(Replay(out, replayed)) as replay:
+        seeing = [part.see for name, part in (("L2", links), ("L3", replay)) if name in levels]
         try:
-            _Integrity(folder, verifier, report, integrity, running=running).check(see, tell)
+            _Integrity(folder, verifier, report, integrity, running=running).check(seeing, tell)
         except OSError as error:
             raise VerifyError(f"{folder}: cannot be read ({error}). Check its permissions") from error
-        if see is not None:
+        if "L2" in levels:
             report.levels.append(linkage)
             links.compare(running=running, progress=tell)
+        if "L3" in levels:
+            report.levels.append(replayed)
+            replay.finish()
     return report
 
 
@@ -92,7 +100,7 @@ class _Integrity:
         self._read = 0
         self._last: Entry | None = None
 
-    def check(self, see: Callable[[Entry, str, int], None] | None, progress: Progress) -> None:
+    def check(self, see: Sequence[See], progress: Progress) -> None:
         try:
             self._compare_head()
             paths = segments(self._folder)
@@ -105,7 +113,7 @@ class _Integrity:
         self._finish()
 
     def _check_segment(
-        self, path: Path, see: Callable[[Entry, str, int], None] | None, progress: Callable[[], None]
+        self, path: Path, see: Sequence[See], progress: Callable[[], None]
     ) -> None:
         name = f"log/{path.name}"
         for number, line in enumerate(read_lines(path), 1):
@@ -119,7 +127,7 @@ class _Integrity:
                 self._level.differs(name, "", "an earlier segment ends inside a line", _KEEP)
             self._check_line(line[:-1], name, number, see)
 
-    def _check_line(self, line: bytes, name: str, number: int, see: Callable[[Entry, str, int], None] | None) -> None:
+    def _check_line(self, line: bytes, name: str, number: int, see: Sequence[See]) -> None:
         seq = self._tree.size
         self._tree.append(leaf_hash(line))
         self._compare_head()
@@ -135,8 +143,8 @@ class _Integrity:
             self._level.differs(name, f"line {number}", f"entry {entry.seq} where {seq} belongs", _KEEP)
         self._last = self._last if isinstance(entry, RedecisionEntry) else entry
         self._note_rules(entry, name, number)
-        if see is not None:
-            see(entry, name, number)
+        for part in see:
+            part(entry, name, number)
 
     def _note_rules(self, entry: Entry, name: str, number: int) -> None:
         match entry:

@@ -146,7 +146,8 @@ class Registry:
         None when that stage decides nothing yet. `consulted` names only what was read now.
         """
         seen = self._see(facts, policy, token)
-        seen = seen._replace(signals=tuple(sorted((*seen.signals, *recorded), key=self._canonical_order)))
+        added = [signal for signal in recorded if signal not in seen.signals]
+        seen = seen._replace(signals=tuple(sorted((*seen.signals, *added), key=self._canonical_order)))
         standings = combine(self._by_id, seen.signals, DECIDING[policy.profile])
         outcome = self._outcome(facts, policy, seen, standings, stage)
         if outcome is None:

@@ -1,0 +1,322 @@
+"""Level 3 of verification: every decision made again from what was kept, by the rules that the log names.
+
+Takes entries as level 1 hands them over, in order. The rules are read from the bundle in `log/rules/`, which is data:
+parsed, compared with the digests in the log, never imported. Decisions are compared in their canonical form, byte
+for byte. What must be remembered in between lies in a temporary SQLite database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from blocklists.match import Blocklist
+from blocklists.model import BlocklistError
+from provenance.again import Again, decide_again
+from provenance.entry import ConfigEntry, DecisionEntry, Entry, EvidenceEntry, Pointer, RunEntry
+from provenance.installed import code_digest
+from provenance.material import Reader
+from provenance.report import Level
+from provenance.rules import Bundle, Rules
+from provenance.story import decision_of
+from provenance.warcfile import open_regular
+from reservations.datafile import DefinitionError
+from reservations.model import Decision, Hop, Signal, Verdict, canonical
+
+_MAX_BUNDLE_BYTES: Final = 16 * 1024 * 1024
+_MAX_LIST_BYTES: Final = 1024 * 1024 * 1024
+_REMEMBERED: Final = 8_192
+_MAX_HOPS: Final = 32
+_KEEP: Final = "Keep the folder as it is, and compare both decisions with the evidence that the entry names"
+_RESTORE: Final = "Restore the file from a copy; level 2 says more"
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+class RulesError(Exception):
+    """The rules that a log names are not there, or are not those it names."""
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision of the log beside the same attempt decided again.
+
+    Attributes:
+        entry: the entry.
+        file, line: where it stands.
+        recorded: the decision as the log has it.
+        again: the decision made again.
+        lost: records that should be there and are not.
+        why_lost: the same in words.
+    """
+
+    entry: DecisionEntry
+    file: str
+    line: int
+    recorded: Decision
+    again: Again
+    lost: tuple[str, ...] = ()
+    why_lost: tuple[str, ...] = ()
+
+
+class Attempts:
+    """Decides the attempts of a log again, entry by entry in the log's order."""
+
+    def __init__(self, out: Path) -> None:
+        self._reader = Reader(out)
+        self._memory = _Memory()
+
+    def close(self) -> None:
+        """Let go of files and of the temporary database."""
+        self._reader.records.close()
+        self._memory.close()
+
+    def note(self, entry: Entry) -> None:
+        """Remember of an entry what later ones may refer to."""
+        if isinstance(entry, EvidenceEntry):
+            self._memory.put(f"evidence {entry.seq}", entry)
+        elif isinstance(entry, DecisionEntry):
+            if entry.verdict is Verdict.REDIRECTED and entry.http is not None:
+                hops = (*self._hops(entry), Hop(entry.url, entry.http.st, entry.target))
+                self._memory.put(f"hops {entry.seq}", _Hops(hops[-_MAX_HOPS:]))
+            for pointer in entry.warc:
+                if entry.verdict is Verdict.KEPT and pointer.type == "response":
+                    self._memory.put(f"payload {pointer.pd}", pointer)
+
+    def case(self, rules: Rules, entry: DecisionEntry, file: str = "", line: int = 0) -> Case:
+        """One attempt, decided again by `rules`."""
+        evidence = self._evidence(entry)
+        recorded = decision_of(entry, {one.seq: one for one in evidence.values()})
+        left = self._reader.read(entry, evidence, self._original(entry))
+        again = decide_again(rules, entry, recorded, left, self._hops(entry))
+        return Case(
+            entry=entry,
+            file=file,
+            line=line,
+            recorded=recorded,
+            again=again,
+            lost=tuple(left.lost),
+            why_lost=tuple(left.gone.values()) if left.lost else (),
+        )
+
+    def _evidence(self, entry: DecisionEntry) -> dict[str, EvidenceEntry]:
+        found = {
+            key: self._memory.get(f"evidence {seq}", EvidenceEntry)
+            for key, seq in entry.consulted.items()
+            if isinstance(seq, int)
+        }
+        return {key: one for key, one in found.items() if one is not None}
+
+    def _hops(self, entry: DecisionEntry) -> tuple[Hop, ...]:
+        if entry.via != "redirect" or entry.src is None:
+            return ()
+        hops = self._memory.get(f"hops {entry.src}", _Hops)
+        return hops.hops if hops else ()
+
+    def _original(self, entry: DecisionEntry) -> Pointer | None:
+        """The record with the payload that a revisit is identical to."""
+        revisit = next((pointer for pointer in entry.warc if pointer.type == "revisit"), None)
+        return self._memory.get(f"payload {revisit.pd}", Pointer) if revisit else None
+
+
+class Replay:
+    """Level 3: replays a log by its own rules and reports what comes out otherwise."""
+
+    def __init__(self, out: Path, level: Level) -> None:
+        self._level = level
+        self._rules_folder = out / "log" / "rules"
+        self._attempts = Attempts(out)
+        self._rules: dict[int, Rules | None] = {}
+        self._by_digest: dict[str, Rules] = {}
+        self._pending: list[tuple[Case, str]] = []
+        self._codes: set[str] = set()
+
+    def close(self) -> None:
+        """Let go of files and of the temporary database."""
+        self._attempts.close()
+
+    def see(self, entry: Entry, file: str, line: int) -> None:
+        """Take in one entry that stands in `file` at `line`."""
+        if isinstance(entry, ConfigEntry):
+            self._rules[entry.seq] = self._load(entry, file, line)
+        elif isinstance(entry, RunEntry):
+            self._codes.add(entry.code)
+        elif isinstance(entry, DecisionEntry):
+            self._replay(entry, file, line)
+        self._attempts.note(entry)
+
+    def finish(self, erased: frozenset[str] = frozenset()) -> None:
+        """Report what could not be read again, but for records that an entry says were erased."""
+        for case, what in self._pending:
+            if not erased.issuperset(case.lost):
+                self._level.differs(case.file, f"line {case.line}", what, _RESTORE)
+        if self._codes - {code_digest()}:
+            self._level.notes.append("the crawl ran with another version of the code than this verification")
+
+    def _load(self, entry: ConfigEntry, file: str, line: int) -> Rules | None:
+        try:
+            if entry.rules not in self._by_digest:
+                self._by_digest[entry.rules] = load_rules(self._rules_folder, entry)
+            return self._by_digest[entry.rules]
+        except RulesError as error:
+            self._level.differs(file, f"line {line}", f"entry {entry.seq}: {error}", "Restore log/rules/ from a copy")
+            return None
+
+    def _replay(self, entry: DecisionEntry, file: str, line: int) -> None:
+        if entry.reason == "crawl.interrupted":
+            self._level.count("interrupted, not decided by rules")
+            return
+        rules = self._rules.get(entry.config)
+        if rules is None:
+            self._level.count("not replayed, for want of their rules")
+            return
+        case = self._attempts.case(rules, entry, file, line)
+        if entry.cut:
+            self._level.count("shortened, compared by verdict and reason")
+        else:
+            self._level.count(_BASES[case.again.basis])
+        if case.lost:
+            what = f"entry {entry.seq}: what it was decided on cannot be read again ({'; '.join(case.why_lost)})"
+            self._pending.append((case, what))
+        found = compare(case)
+        if found:
+            self._level.differs(file, f"line {line}", found, _KEEP)
+
+
+_BASES: Final = {"bytes": "read again from bytes", "signals": "decided again from recorded signals"}
+
+
+def compare(case: Case) -> str:
+    """What differs between the two decisions, in words; empty when they are the same, byte for byte."""
+    again, recorded = case.again.decision, case.recorded
+    if again is None:
+        return f"entry {case.entry.seq} says {_told(recorded)}; the rules would have asked for {case.again.unknown}"
+    if case.entry.cut:
+        same = (again.verdict, again.reason, again.gate) == (recorded.verdict, recorded.reason, recorded.gate)
+    else:
+        same = canonical(again) == canonical(recorded)
+    if same:
+        return ""
+    differing = next(_differences(recorded, again), "nothing that is shown")
+    return f"entry {case.entry.seq} says {_told(recorded)}; its rules give {_told(again)}. First difference: {differing}"
+
+
+def _told(decision: Decision) -> str:
+    return f"{decision.verdict}, {decision.reason} at {decision.gate}"
+
+
+def _differences(recorded: Decision, again: Decision) -> Iterator[str]:
+    for number in range(max(len(recorded.signals), len(again.signals))):
+        pair = [_signal(side.signals, number) for side in (recorded, again)]
+        if pair[0] != pair[1]:
+            yield f"signal {number + 1} is {pair[0]} in the log, {pair[1]} in the replay"
+    for name in recorded.__struct_fields__:
+        if name != "signals" and getattr(recorded, name) != getattr(again, name):
+            yield f"{name} is {getattr(recorded, name)!r} in the log, {getattr(again, name)!r} in the replay"
+
+
+def _signal(signals: tuple[Signal, ...], number: int) -> str:
+    return canonical(signals[number]).decode() if number < len(signals) else "missing"
+
+
+def load_rules(folder: Path, entry: ConfigEntry) -> Rules:
+    """The rules that a `config` entry names, from `log/rules/`.
+
+    Raises:
+        RulesError: they are not there, cannot be parsed, or are not those that the entry names.
+    """
+    octets = _read(folder, f"{entry.rules.removeprefix('sha256:')}.json", _MAX_BUNDLE_BYTES, entry.rules)
+    try:
+        bundle = msgspec.json.decode(octets, type=Bundle)
+        blocklist = None
+        if entry.blocklist:
+            name = f"blocklist-{entry.blocklist.removeprefix('sha256:')}.jsonl"
+            listed = _read(folder, name, _MAX_LIST_BYTES, entry.blocklist)
+            blocklist = Blocklist.load(listed, bundle.blocklist_manifest.encode())
+        rules = Rules(bundle, blocklist)
+    except (msgspec.DecodeError, DefinitionError, BlocklistError, RecursionError) as error:
+        raise RulesError(f"the rules cannot be parsed ({error})") from error
+    named = (entry.rules, entry.policy, entry.protocols, entry.blocklist)
+    found = (rules.digest, rules.policy.digest, rules.registry.digest, blocklist.digest if blocklist else "")
+    if named != found or (bundle.blocklist_manifest and not blocklist):
+        raise RulesError(f"the bundle holds rules {found}, the entry names {named}")
+    return rules
+
+
+def _read(folder: Path, name: str, at_most: int, digest: str) -> bytes:
+    if not name.replace("-", "").replace(".", "").isalnum():
+        raise RulesError(f"{name!r} names no rules")
+    try:
+        with open_regular(folder / name) as file:
+            octets = file.read(at_most + 1)
+    except OSError as error:
+        raise RulesError(f"log/rules/{name} cannot be read ({error.strerror or error})") from error
+    if len(octets) > at_most or "sha256:" + hashlib.sha256(octets).hexdigest() != digest:
+        raise RulesError(f"log/rules/{name} has not the digest that its name says")
+    return octets
+
+
+class _Hops(msgspec.Struct, frozen=True):
+    hops: tuple[Hop, ...]
+
+
+class _Memory:
+    """Structs by name: the newest at hand, all of them in a temporary file, so that memory does not grow."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;"
+            "CREATE TABLE kept (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID; BEGIN"
+        )
+        self._near: OrderedDict[str, msgspec.Struct] = OrderedDict()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def put(self, name: str, value: msgspec.Struct) -> None:
+        """Remember; what was there first stays."""
+        if self._db.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (name, _PACK(value))).rowcount:
+            self._keep_near(name, value)
+
+    def get(self, name: str, kind: type[_T]) -> _T | None:
+        near = self._near.get(name)
+        if near is None:
+            row = self._db.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
+            if row is None:
+                return None
+            near = msgspec.msgpack.decode(row[0], type=kind)
+            self._keep_near(name, near)
+        else:
+            self._near.move_to_end(name)
+        return near if isinstance(near, kind) else None
+
+    def _keep_near(self, name: str, value: msgspec.Struct) -> None:
+        self._near[name] = value
+        if len(self._near) > _REMEMBERED:
+            self._near.popitem(last=False)
+
+
+_PACK: Final = msgspec.msgpack.Encoder().encode
+
+
+def level_3() -> Level:
+    """The level, with what it proves and does not."""
+    return Level(
+        name="L3",
+        title="replay of every decision by the rules in force",
+        proves=(
+            "Every decision follows from the evidence and the rules that its entry names: made again, it is the same, "
+            "byte for byte. Where bytes were not kept, because the page reserved itself, it was made again from the "
+            "statements as recorded."
+        ),
+        proves_not=(
+            "That the evidence is what the servers sent, and, for decisions made again from recorded statements, that "
+            "nothing else stood on the page. Copies that others made of the same page or robots.txt can show it."
+        ),
+    )
