@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -133,16 +134,16 @@ def test_proven_server_gives_exact_bytes_over_one_kept_connection(authority, sit
     chunked = OK + b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nhello\r\n0\r\nX: y\r\n\r\n"
 
     async def main() -> None:
-        async with serving(keeping(HELLO, b"".join(chunked), HELLO), site) as port:
-            async with client_trusting(authority.file) as client:
-                client._guard._resolve = {**NAMES, "site.example.": NAMES["site.example"]}
-                for head, block in (HELLO[:-5], b"hello"), chunked, (HELLO[:-5], b"hello"):
-                    exchange = await client.exchange(f"https://{host}:{port}/")
-                    body = await exchange.read(100)
-                    assert (exchange.head_bytes, body.block_bytes, body.content) == (head, block, b"hello")
-                    assert exchange.tls_version == "TLSv1.3"
-                    assert exchange.tls_cipher.startswith("TLS_")
-                assert asked == [None if host == "127.0.0.1" else "site.example"]
+        answers = keeping(HELLO, b"".join(chunked), HELLO)
+        async with serving(answers, site) as port, client_trusting(authority.file) as client:
+            client._guard._resolve = {**NAMES, "site.example.": NAMES["site.example"]}
+            for head, block in (HELLO[:-5], b"hello"), chunked, (HELLO[:-5], b"hello"):
+                exchange = await client.exchange(f"https://{host}:{port}/")
+                body = await exchange.read(100)
+                assert (exchange.head_bytes, body.block_bytes, body.content) == (head, block, b"hello")
+                assert exchange.tls_version == "TLSv1.3"
+                assert exchange.tls_cipher.startswith("TLS_")
+            assert asked == [None if host == "127.0.0.1" else "site.example"]
 
     run(main, new_loop)
 
@@ -228,6 +229,28 @@ def test_server_that_proves_nothing_is_a_tls_failure(authority, site, fault, new
     run(main, new_loop)
 
 
+@pytest.mark.parametrize("new_loop", LOOPS)
+def test_server_that_wants_our_certificate_fails(authority, site, new_loop):
+    """In TLS 1.3 the handshake is over for us before the server says so; not every loop tells why it closed."""
+    site.verify_mode = ssl.CERT_REQUIRED
+    site.load_verify_locations(authority.file)
+
+    def refuse(listener: socket.socket) -> None:
+        with listener.accept()[0] as accepted, contextlib.suppress(OSError):
+            site.wrap_socket(accepted, server_side=True)
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            refusing = asyncio.create_task(asyncio.to_thread(refuse, listener))
+            async with client_trusting(authority.file) as client:
+                with pytest.raises(TransferError) as caught:
+                    await client.exchange(f"https://site.example:{listener.getsockname()[1]}/")
+                assert caught.value.reason in {"tls", "reset"}
+            await refusing
+
+    run(main, new_loop)
+
+
 def test_context_wants_a_known_authority_the_name_and_tls_1_2(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
     context = client_context()
@@ -243,5 +266,5 @@ def test_authority_file_that_cannot_be_read_is_an_error(tmp_path: Path):
     with pytest.raises(OSError, match="No such file"):
         client_context(file)
     file.write_text("no certificate")
-    with pytest.raises(OSError, match="(?i)certificate|PEM"):
+    with pytest.raises(OSError, match=r"(?i)certificate|PEM"):
         client_context(file)
