@@ -175,7 +175,7 @@ class Meaning(_Table, frozen=True, kw_only=True):
         media: only for resources of these media types ("image/*"); empty: all.
         embedded: when said by a page, it also covers the media that the page embeds.
         reason: overrides the label's reason code.
-        silent: known, so that it is not taken for something else, and not worth an entry.
+        silent: known, so that it is not taken for something else; worth an entry only when it names somebody.
     """
 
     value: str

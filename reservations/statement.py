@@ -76,7 +76,7 @@ class Vocabulary:
         if meaning is None:
             meaning = _NO_MEANING
         to_others = reading.addressed_to == "others"
-        if (meaning.silent and not to_others) or (embedding and not meaning.embedded):
+        if (meaning.silent and reading.addressed_to == "all") or (embedding and not meaning.embedded):
             return None
         conditions = reading.conditions
         if label.condition:

@@ -29,14 +29,14 @@ def conclude(
         signals: the statements of head and body. One that names us is conclusive: then nothing is concluded.
         setting: the policy's.
     """
-    said = [signal for signal in signals if signal.source in ("head", "body") and signal.reason in refusals]
-    if not said or any(signal.addressed_to == "us" for signal in said):
+    named = [signal for signal in signals if signal.source in ("head", "body") and signal.addressed_to != "all"]
+    if not named or any(signal.addressed_to == "us" for signal in named):
         return
     known = {entry.token.lower(): entry for entry in listed.binding}
     refused: dict[str, tuple[CrawlerToken, Signal]] = {}
-    for signal in said:
-        named = _ADDRESSEE.fullmatch(signal.locator) if signal.addressed_to == "others" else None
-        if named and (entry := known.get(named[1])) is not None:
+    for signal in named:
+        addressee = _ADDRESSEE.fullmatch(signal.locator) if signal.reason in refusals else None
+        if addressee and (entry := known.get(addressee[1])) is not None:
             refused.setdefault(entry.token, (entry, signal))
     for reason, ours in ((OWN, True), (CLASS, False)):
         group = [item for _, item in sorted(refused.items()) if item[0].ours is ours]

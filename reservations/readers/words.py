@@ -16,6 +16,8 @@ from reservations.statement import Reading, Vocabulary
 #: lines of one field or one meta, the label that a bare value has, the vocabulary, our product tokens in lower case
 Reader = Callable[[Sequence[str], str, Vocabulary, frozenset[str]], list[Reading]]
 
+#: Prefixes that address everyone; "*" is the draft's, the others are what people write.
+_EVERYONE: Final = frozenset({"*", "all", "robots"})
 _PREFIX: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9_.-]*|\*)\s*[:=]\s*(.*)", re.DOTALL)
 
 
@@ -51,7 +53,7 @@ def read_directives(lines: Sequence[str], label: str, vocabulary: Vocabulary, to
             word, value = part.strip(), ""
             if (prefix := _PREFIX.fullmatch(word)) and not vocabulary.knows(prefix[1]):
                 name = prefix[1].lower()
-                addressed_to = "all" if name == "*" else "us" if name in tokens else "others"
+                addressed_to = "all" if name in _EVERYONE else "us" if name in tokens else "others"
                 addressee = name if addressed_to == "others" else ""
                 word = prefix[2].strip()
                 prefix = _PREFIX.fullmatch(word)

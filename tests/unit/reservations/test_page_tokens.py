@@ -61,7 +61,9 @@ def test_two_tokens_of_one_operator_are_one(say):
 
 
 def test_statement_to_us_is_conclusive(say):
-    assert say("gptbot: noai, ccbot: noai, examplebot: nofollow").reason == "policy.open"
+    for ours in ("nofollow", "index", "max-snippet:-1", "noarchive"):
+        assert say(f"gptbot: noai, ccbot: noai, examplebot: {ours}").reason == "policy.open"
+    assert say("gptbot: noai, ccbot: noai, otherbot: index").reason == "tokens.class"
 
 
 def test_scrapy_is_read_as_ours(say):

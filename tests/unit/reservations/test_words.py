@@ -41,7 +41,9 @@ def signals(protocol_texts):
         ),
         ("noai:", [("noai", "", "all")]),
         (";:, ,:", []),
-        ("all, index, follow", []),
+        ("all, follow", [("follow", "", "all")]),
+        ("all: noai", [("noai", "", "all")]),
+        ("robots: noai", [("noai", "", "all")]),
     ],
 )
 def test_directives_are_addressed_by_their_prefix(directives, line, found):
@@ -80,5 +82,5 @@ def test_any_text_is_read_without_error(directives, signals, lines):
 
 
 def test_refusal_behind_very_many_words_is_read(directives, signals):
-    assert len(read_directives(["index," * 100_000 + "noai," * 100_000], "", directives, OURS)) == 1
+    assert len(read_directives(["x," * 100_000 + "noai," * 100_000], "", directives, OURS)) == 1
     assert len(read_pairs(["x=1," * 100_000 + "ai-train=no"], "", signals, OURS)) == 1
