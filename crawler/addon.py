@@ -38,10 +38,9 @@ class Addon:
         faults += getattr(spider, "start_faults", [])
         crawl = Crawl(self.crawler, options)
         faults += crawl.faults()
-        if not faults:
-            faults = crawl.claim()
         if faults:
             raise refusal(faults, spider)
+        crawl.enlist()
 
 
 __all__ = ["Addon", "Fault", "StartRefusedError"]

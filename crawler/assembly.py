@@ -3,6 +3,8 @@
 A spider's `custom_settings` outrank an add-on's, and Scrapy merely leaves out a component that raises NotConfigured.
 So nothing is assumed: the values in effect are read when the settings are complete (`settings_faults`), and the
 components that were built are looked at once more before the first request (`component_faults`).
+What stands in the way of the one is reported by the other: the feeder asks for the first when it is built, the
+scheduler for the second when it is opened, and without either of them the handler sends nothing.
 """
 
 from __future__ import annotations
@@ -104,7 +106,9 @@ def install(settings: BaseSettings) -> None:
 
 
 def _handler_faults(settings: BaseSettings) -> Iterable[Fault]:
-    for scheme, handler in settings.getdict("DOWNLOAD_HANDLERS").items():
+    own = (settings.getpriority("DOWNLOAD_HANDLERS_BASE") or 0) > SETTINGS_PRIORITIES["default"]
+    base = settings.getdict("DOWNLOAD_HANDLERS_BASE") if own else {}
+    for scheme, handler in {**base, **settings.getdict("DOWNLOAD_HANDLERS")}.items():
         if handler is None and scheme in ("http", "https"):
             yield Fault("DOWNLOAD_HANDLERS", f"{scheme!r} is switched off", f"remove the entry for {scheme!r}")
         elif handler is not None and load_object(handler) is not load_object(DOOR):
@@ -154,7 +158,10 @@ _CHECKS: Final[tuple[Callable[[BaseSettings], Iterable[Fault]], ...]] = (
 
 
 def settings_faults(settings: BaseSettings) -> list[Fault]:
-    """Every setting of a project or spider that leads around the door. To be called before `install`."""
+    """Every setting of a project, spider or other add-on that leads around the door.
+
+    Asked before `install`, and again when all add-ons are done: a later one may undo what `install` did.
+    """
     return [fault for check in _CHECKS for fault in check(settings)]
 
 
@@ -172,4 +179,7 @@ def component_faults(crawler: Crawler) -> list[Fault]:
         for built in downloader.middleware.middlewares
         if isinstance(built, _NEVER_BUILT)
     )
+    feeder = load_object(FEEDER)
+    if not any(type(built) is feeder for built in crawler.engine.scraper.spidermw.middlewares):
+        faults.append(Fault("SPIDER_MIDDLEWARES", f"{FEEDER} was not built into the chain", "remove what displaces it"))
     return faults

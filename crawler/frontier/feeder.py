@@ -16,12 +16,14 @@ from scrapy import Request, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 
+from crawler import assembly
 from crawler.crawl import Crawl
 from crawler.frontier.errand import Errand, RequestNotDataError, found_from_request, request_for
 from crawler.frontier.interface import Found, FrontierError
 from crawler.handler import LEASE_KEY
 from crawler.recorder import RecorderBrokenError
 from crawler.recovery import errand_of
+from crawler.refusal import refusal
 from crawler.visit import Visit
 from reservations.urls import UrlError
 
@@ -43,6 +45,8 @@ class Feeder:
     """Spider middleware; nearest to the engine, so that it sees what all the others let through."""
 
     def __init__(self, crawler: Crawler) -> None:
+        if faults := assembly.settings_faults(crawler.settings):
+            raise refusal(faults, crawler.spider)
         self.crawler = crawler
         self.crawl = Crawl.of(crawler)
         self._slots = crawler.settings.getint("CONCURRENT_REQUESTS") or 64

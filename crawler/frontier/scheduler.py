@@ -46,7 +46,7 @@ class LeaseScheduler(BaseScheduler):
 
     def open(self, spider: Spider) -> Deferred[None]:
         """Looks at the components that were built, and opens the crawl. What is raised here stops the start."""
-        faults = assembly.component_faults(self.crawler)
+        faults = assembly.component_faults(self.crawler) or self.crawl.claim()
         if faults:
             raise refusal(faults, spider)
         return deferred_from_coro(self._open(spider))
