@@ -222,8 +222,6 @@ class Entity:
 
     def feed(self, data: bytes) -> None:
         """Adds transferred bytes (chunk framing removed)."""
-        if not data:
-            return
         if self._codings and not self._decoders:
             self._decoders = self._open_decoders()
         self._transferred += len(data)
