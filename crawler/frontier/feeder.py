@@ -142,10 +142,10 @@ class Feeder:
         crawl = self.crawl
         try:
             knock = await crawl.door.knock(visit)
-            if knock.asked_now:
+            resumed = visit in crawl.resumed
+            if knock.asked_now or resumed:  # a crash may have come between learning the origin and pushing these
                 await self._push_sitemaps(visit, knock.sitemaps)
             free_at = crawl.pace.host_free_at(crawl.now(), crawl_delay_s=knock.crawl_delay_s)
-            resumed = visit in crawl.resumed
             if (knock.asked_now or resumed) and free_at > crawl.now():
                 await self._pause(visit, free_at, resumed=resumed)
             else:

@@ -1,0 +1,67 @@
+"""Crawls that are killed (kill -9) and started again with the same command: nothing lost, nothing unaccounted."""
+
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+from support.site import Reply, page, robots
+
+KILL_AT = Path(__file__).parents[1] / "support" / "kill_at.py"
+PUSH = "crawler.frontier.sqlite:SqliteFrontier.push"
+CLAIM = "crawler.frontier.sqlite:SqliteFrontier.claim"
+FINISH = "crawler.frontier.sqlite:SqliteFrontier.finish"
+
+pytestmark = pytest.mark.crawl
+
+
+@pytest.fixture
+def a_crawl(crawling, serve):
+    """A site, and its crawl, which `kill` ends at a call and `finish` lets run to the end."""
+
+    class ACrawl:
+        def __init__(self, web, seeds, **settings):
+            self.site = serve(web)
+            self.crawling = crawling(self.site)
+            self.command = self.crawling.web([self.site.url(seed) for seed in seeds], **settings)
+            self.out = self.crawling.out
+
+        def kill(self, place, nth=1, when="before"):
+            words = [sys.executable, str(KILL_AT), place, str(nth), when, *self.command[3:]]
+            done = self.crawling.run(words)
+            assert done.returncode == -9, done.stdout + done.stderr
+            return self
+
+        def finish(self):
+            done = self.crawling.run(self.command)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert self.crawling.seals()[-1] == "finished", done.stderr
+            return self.crawling.verified()
+
+        def refused(self):
+            """What a start says that does not take place; the log is left as it was."""
+            log = {path.name: path.read_bytes() for path in (self.out / "log").iterdir() if path.is_file()}
+            done = self.crawling.run(self.command)
+            assert done.returncode != 0
+            assert log == {path.name: path.read_bytes() for path in (self.out / "log").iterdir() if path.is_file()}
+            return done.stderr
+
+        def attempts(self, place):
+            url = self.site.url(place)
+            return [f"{e.verdict} {e.reason}" for e in self.crawling.decisions() if e.url == url]
+
+        def frontier(self, query):
+            with sqlite3.connect(self.out / "frontier.db") as database:
+                return database.execute(query).fetchall()
+
+    return ACrawl
+
+
+def test_kill_between_learning_an_origin_and_its_sitemaps_loses_no_sitemap(a_crawl):
+    site = {"a.example": {"/": page(), "/leaf": page(text="A leaf.")}}
+    crawl = a_crawl(site, ["a.example/"])
+    site["a.example"]["/robots.txt"] = robots(f"Sitemap: {crawl.site.url('a.example/map.xml')}\n")
+    leaf = f"<urlset><url><loc>{crawl.site.url('a.example/leaf')}</loc></url></urlset>"
+    site["a.example"]["/map.xml"] = Reply(leaf, headers={"Content-Type": "application/xml"})
+    crawl.kill(PUSH, 2).finish()
+    assert crawl.crawling.finals()[crawl.site.url("a.example/leaf")] == "kept policy.open"
