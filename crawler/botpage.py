@@ -32,7 +32,7 @@ body { font: 1.05rem/1.6 system-ui, sans-serif; max-width: 42rem; margin: 3rem a
 h1 { font-size: 1.6rem }
 h2 { font-size: 1.15rem; margin-top: 2rem }
 code, pre { background: #f2f4f6; border-radius: 4px; padding: .1rem .3rem }
-pre { padding: .8rem 1rem; overflow-x: auto }
+pre { padding: .8rem 1rem; white-space: pre-wrap }
 </style>
 </head>
 <body>

@@ -25,6 +25,7 @@ from crawler.download.addresses import AddressGuard, parse_resolve
 from crawler.download.client import Client
 from crawler.download.tls import client_context
 from provenance.rules import Rules
+from provenance.terminal import plain
 from reservations.explain import sentences
 from reservations.model import Verdict
 from reservations.urls import UrlError, canonical_url
@@ -120,12 +121,13 @@ def check(
         typer.echo(f"{url}: {error}", err=True)
         raise typer.Exit(2) from None
     console = Console()
+    rules = Rules.load(tokens=who.tokens, policy=policy)
     steps: list[Step] = []
 
     def tell(step: Step) -> None:
         steps.append(step)
         if not as_json:
-            console.print(f"{len(steps)}. {step.did}: {step.came}", markup=False, highlight=False)
+            console.print(plain(f"{len(steps)}. {step.did}: {step.came}"), markup=False, highlight=False)
 
     async def run() -> Any:
         client = Client(
@@ -137,7 +139,7 @@ def check(
         try:
             return await check_url(
                 target,
-                rules=Rules.load(tokens=who.tokens, policy=policy),
+                rules=rules,
                 client=client,
                 headers=(("Accept-Language", "*"),),
                 now_ms=lambda: time.time_ns() // 1_000_000,
@@ -152,8 +154,8 @@ def check(
             json.dumps({"url": target, "steps": msgspec.to_builtins(steps), "decision": msgspec.to_builtins(decision)})
         )
     else:
-        for sentence in sentences(decision, target):
-            console.print(sentence, markup=False, highlight=False)
+        for sentence in sentences(decision, target, rules.registry.reasons):
+            console.print(plain(sentence), markup=False, highlight=False)
     raise typer.Exit(0 if decision.verdict is Verdict.KEPT else 1)
 
 
