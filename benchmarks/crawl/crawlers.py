@@ -58,7 +58,8 @@ def _settings(settings: dict[str, object]) -> list[str]:
 def _scrapy(task: Task) -> dict[str, object]:
     """What both Scrapy crawls are given."""
     stop = {"CLOSESPIDER_PAGECOUNT": task.stop_at} if task.stop_at else {}  # stock Scrapy counts robots.txt as well
-    return {"CONCURRENT_REQUESTS": CONCURRENCY, "DOWNLOAD_DELAY": 0, "LOG_LEVEL": "WARNING", **stop}
+    idle = {"TELNETCONSOLE_ENABLED": False, "REMOTE_CONTROL_ENABLED": False, "LOG_LEVEL": "WARNING"}
+    return {"CONCURRENT_REQUESTS": CONCURRENCY, "DOWNLOAD_DELAY": 0, **idle, **stop}
 
 
 def ours(task: Task) -> list[str]:
@@ -93,7 +94,7 @@ def ours_kept(task: Task) -> int:
 
 def stock_scrapy(task: Task) -> list[str]:
     """Stock Scrapy: its robots middleware, its LinkExtractor, no WARC."""
-    settings = {**_scrapy(task), "ROBOTSTXT_OBEY": True, "TELNETCONSOLE_ENABLED": False}
+    settings = {**_scrapy(task), "ROBOTSTXT_OBEY": True}
     spider = ["runspider", str(PROJECT / "benchmarks/crawl/stock_spider.py"), "-a", f"seed={task.seed(named=False)}"]
     return [sys.executable, "-m", "scrapy", *spider, *_settings(settings)]
 
