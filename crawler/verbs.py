@@ -154,6 +154,7 @@ def check(
             json.dumps({"url": target, "steps": msgspec.to_builtins(steps), "decision": msgspec.to_builtins(decision)})
         )
     else:
+        console.print("\nA crawl would decide now (nothing was stored):")
         for sentence in sentences(decision, target, rules.registry.reasons):
             console.print(plain(sentence), markup=False, highlight=False)
     raise typer.Exit(0 if decision.verdict is Verdict.KEPT else 1)
