@@ -339,6 +339,9 @@ class Crawl:
         for lease in leases:
             visit = Visit(lease, recovery.errand_of(lease))
             last = found_in_log.last.get(lease.id)
+            if last is not None and last.verdict not in (Verdict.KEPT, Verdict.UNCHANGED):
+                done.append(await self._outcome_of_entry(visit, last))
+                continue
             if last is None or (found_in_log.last_run is not None and last.seq < found_in_log.last_run):
                 self.recorder.enter(
                     leaves.DecisionEntry,
@@ -346,24 +349,21 @@ class Crawl:
                     config=config,
                 )
                 recovery.count(self.counts, Verdict.FAILED)
-            if last is None or last.verdict in (Verdict.KEPT, Verdict.UNCHANGED):
-                visit.supersedes = last
-                self.resumed.append(visit)
-                self.visits[lease.id] = visit
-            else:
-                done.append(self._outcome_of_entry(visit, last))
+            visit.supersedes = last
+            self.resumed.append(visit)
+            self.visits[lease.id] = visit
         await self.recorder.settled()
         if done:
             await self.frontier.finish(done)
 
-    def _outcome_of_entry(self, visit: Visit, last: leaves.DecisionEntry) -> Outcome:
+    async def _outcome_of_entry(self, visit: Visit, last: leaves.DecisionEntry) -> Outcome:
         """Ends a lease whose entry is durable and whose end in the frontier was lost."""
-        now = time.time()
+        delay_s = await self.door.known_delay_s(visit)
+        free_at, again = self._clocks(visit, last.verdict, last.gate, wait_s=last.wait, crawl_delay_s=delay_s)
         children = ()
         if last.verdict is Verdict.REDIRECTED and last.target:
             children = self._redirect(visit, last.target, last.seq, last.http.st if last.http else 0)
-        again = self.pace.again_at(now, attempt=visit.lease.attempt) if last.verdict is Verdict.DEFERRED else None
-        return Outcome(visit.lease.id, self.pace.host_free_at(now), children, again)
+        return Outcome(visit.lease.id, free_at, children, again)
 
     # -- while it runs ---------------------------------------------------------------------------------------------
 
@@ -401,20 +401,32 @@ class Crawl:
         """Ends a visit in the frontier: children pushed, host's clock set, the URL done or due again later."""
         passage = visit.passage
         assert passage is not None  # noqa: S101  (visits without one are left open: the next start enters them)
-        now, decision, lease = time.time(), passage.decision, visit.lease
-        children = tuple(visit.children)
-        free_at = self.pace.host_free_at(now, crawl_delay_s=passage.crawl_delay_s)
-        again: float | None = None
-        if decision.verdict is Verdict.DEFERRED:
-            again = self.pace.again_at(now, attempt=lease.attempt, retry_after_s=decision.retry_after_s)
-            free_at = max(free_at, again)
-        elif decision.gate in ("url", "blocklist", "origin"):
-            free_at = 0.0  # nothing was sent to the host
-        elif decision.verdict is Verdict.REDIRECTED and decision.location:
+        decision, children = passage.decision, tuple(visit.children)
+        free_at, again = self._clocks(
+            visit,
+            decision.verdict,
+            decision.gate,
+            wait_s=decision.retry_after_s,
+            crawl_delay_s=passage.crawl_delay_s,
+        )
+        if decision.verdict is Verdict.REDIRECTED and decision.location:
             status = passage.fetched.exchange.status if passage.fetched else 0
             children = self._redirect(visit, decision.location, passage.seq, status)
-        await self.frontier.finish([Outcome(lease.id, free_at, children, again, payload=passage.remember)])
+        await self.frontier.finish([Outcome(visit.lease.id, free_at, children, again, payload=passage.remember)])
         self.forget(visit)
+
+    def _clocks(
+        self, visit: Visit, verdict: Verdict, gate: str, *, wait_s: int, crawl_delay_s: float
+    ) -> tuple[float, float | None]:
+        """When the host may be asked again after an attempt that ends now, and when its URL, if it was deferred."""
+        now = time.time()
+        free_at = self.pace.host_free_at(now, crawl_delay_s=crawl_delay_s)
+        if verdict is Verdict.DEFERRED:
+            again = self.pace.again_at(now, attempt=visit.lease.attempt, retry_after_s=wait_s)
+            return max(free_at, again), again
+        if gate in ("url", "blocklist", "origin"):
+            return 0.0, None  # nothing was sent to the host
+        return free_at, None
 
     async def put_back(self, visit: Visit, *, host_free_at: float = 0.0) -> None:
         """Gives a lease back untouched: the URL is asked for later, under the same attempt."""

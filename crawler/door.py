@@ -95,6 +95,12 @@ class Door:
         facts = attempt.facts
         return Knock(attempt.asked_now, self.rules.crawl_delay_s(facts), self.rules.sitemaps(facts))
 
+    async def known_delay_s(self, visit: Visit) -> float:
+        """The Crawl-delay that the URL's origin asked for when it was last asked; nothing is sent."""
+        attempt = self._begin(visit)
+        attempt.learn(documents=await self.origins.known(visit.lease.url))
+        return self.rules.crawl_delay_s(attempt.facts)
+
     async def attend(self, visit: Visit, wishes: tuple[tuple[str, str], ...] = ()) -> Passage:
         """Takes one URL all the way. Returns when its entry, and what it allows to be kept, are durable.
 

@@ -89,6 +89,11 @@ class Origins:
             flight.add_done_callback(lambda _: self._flights.pop((authority, key), None))
         return await asyncio.shield(flight), True
 
+    async def known(self, page: str) -> dict[str, Answer]:
+        """The answers held for the origin of `page`, by key."""
+        origin = await self._origin(str(origin_of(page)))
+        return {key: known.answer for key, known in origin.documents.items()}
+
     def flights(self) -> tuple[asyncio.Task[Known], ...]:
         """What is being asked for at this moment."""
         return tuple(self._flights.values())

@@ -2,6 +2,8 @@
 
 import sqlite3
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from support.site import Reply, page, robots
 KILL_AT = Path(__file__).parents[1] / "support" / "kill_at.py"
 PUSH = "crawler.frontier.sqlite:SqliteFrontier.push"
 CLAIM = "crawler.frontier.sqlite:SqliteFrontier.claim"
+END = "crawler.crawl:Crawl.finish"
 FINISH = "crawler.frontier.sqlite:SqliteFrontier.finish"
 
 pytestmark = pytest.mark.crawl
@@ -50,9 +53,9 @@ def a_crawl(crawling, serve):
             url = self.site.url(place)
             return [f"{e.verdict} {e.reason}" for e in self.crawling.decisions() if e.url == url]
 
-        def frontier(self, query):
-            with sqlite3.connect(self.out / "frontier.db") as database:
-                return database.execute(query).fetchall()
+        def frontier(self, query, *values):
+            with closing(sqlite3.connect(self.out / "frontier.db", isolation_level=None)) as database:
+                return database.execute(query, values).fetchall()
 
     return ACrawl
 
@@ -65,3 +68,30 @@ def test_kill_between_learning_an_origin_and_its_sitemaps_loses_no_sitemap(a_cra
     site["a.example"]["/map.xml"] = Reply(leaf, headers={"Content-Type": "application/xml"})
     crawl.kill(PUSH, 2).finish()
     assert crawl.crawling.finals()[crawl.site.url("a.example/leaf")] == "kept policy.open"
+
+
+def test_kill_between_entry_and_end_keeps_the_crawl_delay(a_crawl):
+    web = {"a.example": {"/robots.txt": robots("User-agent: *\nCrawl-delay: 70\n"), "/": Reply("", 404)}}
+    crawl = a_crawl(web, ["a.example/"])
+    crawl.kill(FINISH, 1, "after")  # the origin was learnt, and is left in peace now
+    crawl.frontier("UPDATE host SET free_at = 0, ready_at = 0")  # 70 seconds go by
+    crawl.kill(END)
+    began = time.time()
+    crawl.kill(CLAIM)
+    assert crawl.frontier("SELECT free_at > ?, ready_at FROM host", began + 70) == [(True, None)]
+    assert crawl.attempts("a.example/") == ["absent http.not-found"]
+
+
+def test_kill_between_entry_and_end_keeps_the_retry_after(a_crawl):
+    crawl = a_crawl({"a.example": {"/": Reply("", 429, {"Retry-After": "80"})}}, ["a.example/"])
+    crawl.kill(END)
+    began = time.time()
+    crawl.kill(CLAIM)
+    assert crawl.frontier("SELECT free_at > ?1, ready_at > ?1 FROM host", began + 80) == [(True, True)]
+    assert crawl.frontier("SELECT due > ?, attempt FROM queue", began + 80) == [(True, 2)]
+
+
+def test_kill_while_an_ended_attempt_is_settled_enters_no_second_attempt(a_crawl):
+    crawl = a_crawl({"a.example": {"/": Reply("", 404)}}, ["a.example/"])
+    crawl.kill(END).kill(FINISH).finish()
+    assert crawl.attempts("a.example/") == ["absent http.not-found"]
