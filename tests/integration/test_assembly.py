@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-from pathlib import Path
 
 import pytest
 from support.crawling import PROJECT, Crawling
@@ -74,11 +73,7 @@ def attempts(tmp_path_factory):
              "custom": {setting: value} if place == "spider" else {}, **common}
             for setting, value, _, place in CASES
         ]  # fmt: skip
-        path = folder / "cases.json"
-        path.write_text(json.dumps(cases))
-        ran = crawl.run(
-            [sys.executable, str(Path(assembly.__file__).parents[1] / "tests/support/assemble.py"), str(path)]
-        )
+        ran = crawl.run([sys.executable, PROJECT / "tests/support/assemble.py", json.dumps(cases)])
         assert ran.returncode == 0, ran.stderr
         yield dict(zip(map(repr, CASES), json.loads(ran.stdout), strict=True)), crawl, site
 

@@ -1,6 +1,6 @@
 """Runs one crawl after another in one process, each with settings of its own, and prints what came of each as JSON.
 
-Used by the tests of assembly: `python assemble.py CASES`, CASES a JSON list of {"settings", "custom"}.
+Used by the tests of assembly: `python assemble.py CASES`, a JSON list of {"settings", "custom"}.
 """
 
 import asyncio
@@ -45,8 +45,7 @@ async def attempt(case):
 
 
 async def main():
-    with open(sys.argv[1]) as file:
-        cases = json.load(file)
+    cases = json.loads(sys.argv[1])
     print(json.dumps([await attempt(case) for case in cases]))
 
 
