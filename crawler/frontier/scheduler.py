@@ -21,7 +21,7 @@ from crawler.options import Fault
 from crawler.recorder import RecorderBrokenError
 from crawler.refusal import refusal
 from crawler.warc.records import WarcError
-from provenance.log import LogError
+from provenance.segments import LogError
 from reservations.urls import UrlError
 
 if TYPE_CHECKING:

@@ -102,7 +102,12 @@ class WebSpider(Spider):
     # -- finding ---------------------------------------------------------------------------------------------------
 
     async def start(self) -> AsyncIterator[Any]:
-        """The seeds, in portions."""
+        """The seeds, in portions.
+
+        Raises:
+            RuntimeError: the add-on is not there, and nothing would take them in.
+        """
+        Crawl.of(self.crawler)
         portion: list[Found] = []
         for _, text in self._seed_lines():
             url = canonical_url(text)
