@@ -342,7 +342,7 @@ class Crawl:
             if last is not None and last.verdict not in (Verdict.KEPT, Verdict.UNCHANGED):
                 done.append(await self._outcome_of_entry(visit, last))
                 continue
-            if last is None or (found_in_log.last_run is not None and last.seq < found_in_log.last_run):
+            if found_in_log.attempted.get(lease.id, -1) < (found_in_log.last_run or 0):
                 self.recorder.enter(
                     leaves.DecisionEntry,
                     **recovery.interrupted(visit, self.rules, self.door.shown(lease.url)),
@@ -350,11 +350,17 @@ class Crawl:
                 )
                 recovery.count(self.counts, Verdict.FAILED)
             visit.supersedes = last
-            self.resumed.append(visit)
-            self.visits[lease.id] = visit
+            self._go_on(visit, self.pace.host_free_at(time.time(), crawl_delay_s=await self.door.known_delay_s(visit)))
         await self.recorder.settled()
         if done:
             await self.frontier.finish(done)
+
+    def _go_on(self, visit: Visit, due: float) -> None:
+        """Hands an open lease to the feeder, to be asked for when it is due."""
+        visit.due = due
+        self.visits[visit.lease.id] = visit
+        self.resumed.append(visit)
+        self.changed.set()
 
     async def _outcome_of_entry(self, visit: Visit, last: leaves.DecisionEntry) -> Outcome:
         """Ends a lease whose entry is durable and whose end in the frontier was lost."""
@@ -409,6 +415,11 @@ class Crawl:
             wait_s=decision.retry_after_s,
             crawl_delay_s=passage.crawl_delay_s,
         )
+        if again is not None and visit.supersedes is not None:
+            self.forget(visit)  # its lease stays open: by it the entry to supersede is known, now and after a restart
+            if not self.closing:
+                self._go_on(visit.once_more(), again)
+            return
         if decision.verdict is Verdict.REDIRECTED and decision.location:
             status = passage.fetched.exchange.status if passage.fetched else 0
             children = self._redirect(visit, decision.location, passage.seq, status)
@@ -485,7 +496,9 @@ class Crawl:
         if self.recorder.broken:
             return  # the next start enters what was left open
         for visit in list(self.visits.values()):
-            if visit.passage is None:
+            if visit.passage is None and visit.supersedes is not None:
+                self.forget(visit)  # its lease stays open, as in `finish`
+            elif visit.passage is None:
                 await self.put_back(visit)
             elif not visit.ending:
                 visit.ending = True

@@ -178,6 +178,7 @@ class Door:
         lease, facts, fetched = visit.lease, attempt.facts, attempt.fetched
         url, secret = self.shown(lease.url)
         identical = decision.verdict is Verdict.UNCHANGED and decision.reason == "payload.identical"
+        final = decision.verdict is not Verdict.DEFERRED
         recorded = self.recorder.decision(
             decision,
             fetched,
@@ -191,8 +192,8 @@ class Door:
             depth=visit.errand.depth,
             lease=lease.id,
             attempt=lease.attempt,
-            final=decision.verdict is not Verdict.DEFERRED,
-            supersedes=visit.supersedes.seq if visit.supersedes else None,
+            final=final,
+            supersedes=visit.supersedes.seq if visit.supersedes and final else None,
             failure=facts.failure or "",
             agent=self.rules.tokens[0],
             purposes=self.rules.policy.purposes,

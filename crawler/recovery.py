@@ -23,7 +23,9 @@ class Found:
 
     Attributes:
         covered: per WARC file, the end of the last record that an entry points to.
-        last: the last decision entry of each lease that is still open.
+        last: the decision entry that each lease that is still open came to. A stored page stays the one when a
+            further attempt at it was deferred.
+        attempted: `seq` of the newest entry of such a lease that is not about an interruption.
         last_run: `seq` of the newest `run` entry, None in a new log.
         counts: decisions by verdict.
         finals: final decisions by verdict, superseded ones left out.
@@ -34,6 +36,7 @@ class Found:
         self._open = open_leases
         self.covered: dict[str, int] = {}
         self.last: dict[int, leaves.DecisionEntry] = {}
+        self.attempted: dict[int, int] = {}
         self.last_run: int | None = None
         self.files: set[str] = set()
         self._verdicts = bytearray()  # by seq: an octet an entry, for the few that a later one supersedes
@@ -61,7 +64,9 @@ class Found:
             if item.supersedes is not None:
                 count(self.finals, _VERDICTS[self._verdicts[item.supersedes]], -1)
             if item.lease in self._open and item.reason != "crawl.interrupted":
-                self.last[item.lease] = item
+                self.attempted[item.lease] = item.seq
+                if item.final or item.lease not in self.last:
+                    self.last[item.lease] = item
 
 
 def count(counts: dict[Verdict, int], verdict: Verdict, by: int = 1) -> None:

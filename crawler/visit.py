@@ -58,6 +58,7 @@ class Visit:
         passage: set when the door has answered and the entry is durable.
         children: URLs found on the page.
         supersedes: an earlier final entry on the URL whose links a crash lost, or None.
+        due: of a lease that goes on after a crash, when its host may be asked again (seconds since 1970); else None.
     """
 
     def __init__(self, lease: Lease, errand: Errand) -> None:
@@ -67,6 +68,13 @@ class Visit:
         self.passage: Passage | None = None
         self.children: list[Found] = []
         self.supersedes: DecisionEntry | None = None
+        self.due: float | None = None
         self.items_out = 0
         self.output_done = False
         self.ending = False
+
+    def once_more(self) -> Visit:
+        """A further attempt at the same URL under the same lease."""
+        again = Visit(msgspec.structs.replace(self.lease, attempt=self.lease.attempt + 1), self.errand)
+        again.supersedes = self.supersedes
+        return again

@@ -97,11 +97,11 @@ class Feeder:
 
     async def _claim_loop(self) -> None:
         crawl = self.crawl
-        for visit in crawl.resumed:
-            self._start_knocking(visit)
         try:
             while not crawl.closing:
                 crawl.changed.clear()
+                while crawl.resumed:
+                    self._start_knocking(crawl.resumed.pop())
                 free = self._slots - len(crawl.visits)
                 leases = await crawl.frontier.claim(free) if free > 0 else []
                 for lease in leases:
@@ -141,15 +141,18 @@ class Feeder:
         """Learns the origin outside the engine, so that a slow robots.txt delays nobody else."""
         crawl = self.crawl
         try:
+            resumed = visit.due is not None
+            await self._wait_until(visit.due)
             knock = await crawl.door.knock(visit)
-            resumed = visit in crawl.resumed
             if knock.asked_now or resumed:  # a crash may have come between learning the origin and pushing these
                 await self._push_sitemaps(visit, knock.sitemaps)
             free_at = crawl.pace.host_free_at(crawl.now(), crawl_delay_s=knock.crawl_delay_s)
-            if (knock.asked_now or resumed) and free_at > crawl.now():
-                await self._pause(visit, free_at, resumed=resumed)
-            else:
-                self._ready.put_nowait(visit)
+            if knock.asked_now and free_at > crawl.now() and not resumed:
+                await crawl.put_back(visit, host_free_at=free_at)  # the host has had a visit just now
+                return
+            if knock.asked_now:
+                await self._wait_until(free_at)
+            self._ready.put_nowait(visit)
         except (FrontierError, RecorderBrokenError) as error:
             logger.error("%s: %s", visit.lease.url, error)  # noqa: TRY400  (already reported where it broke)
         except Exception:
@@ -161,13 +164,9 @@ class Feeder:
         if wanted and named:
             await self._push(wanted(visit, named))
 
-    async def _pause(self, visit: Visit, free_at: float, *, resumed: bool) -> None:
-        """The host has had a visit just now: its delay is due before the page."""
-        if resumed:
-            await asyncio.sleep(free_at - self.crawl.now())
-            self._ready.put_nowait(visit)
-        else:
-            await self.crawl.put_back(visit, host_free_at=free_at)
+    async def _wait_until(self, due: float | None) -> None:
+        if due is not None and due > self.crawl.now():
+            await asyncio.sleep(due - self.crawl.now())
 
     def _request(self, visit: Visit) -> Request:
         spider = self.crawler.spider

@@ -11,6 +11,8 @@ from support.site import Reply, page, robots
 
 KILL_AT = Path(__file__).parents[1] / "support" / "kill_at.py"
 PUSH = "crawler.frontier.sqlite:SqliteFrontier.push"
+EXCHANGE = "crawler.download.client:Client.exchange"
+LEARNT = "crawler.frontier.sqlite:SqliteFrontier.remember_origin"
 CLAIM = "crawler.frontier.sqlite:SqliteFrontier.claim"
 END = "crawler.crawl:Crawl.finish"
 FINISH = "crawler.frontier.sqlite:SqliteFrontier.finish"
@@ -29,11 +31,20 @@ def a_crawl(crawling, serve):
             self.command = self.crawling.web([self.site.url(seed) for seed in seeds], **settings)
             self.out = self.crawling.out
 
-        def kill(self, place, nth=1, when="before"):
-            words = [sys.executable, str(KILL_AT), place, str(nth), when, *self.command[3:]]
-            done = self.crawling.run(words)
+        def kill(self, place, nth=1, when="before", **settings):
+            done = self.signal(place, nth, when, "SIGKILL", settings)
             assert done.returncode == -9, done.stdout + done.stderr
             return self
+
+        def stop(self, place, **settings):
+            done = self.signal(place, 1, "before", "SIGTERM", settings)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert self.crawling.seals()[-1] == "stopped"
+            return self
+
+        def signal(self, place, nth, when, name, settings):
+            words = [sys.executable, str(KILL_AT), place, str(nth), when, name, *self.command[3:]]
+            return self.crawling.run([*words, *(f"-s{key}={value}" for key, value in settings.items())])
 
         def finish(self):
             done = self.crawling.run(self.command)
@@ -95,3 +106,33 @@ def test_kill_while_an_ended_attempt_is_settled_enters_no_second_attempt(a_crawl
     crawl = a_crawl({"a.example": {"/": Reply("", 404)}}, ["a.example/"])
     crawl.kill(END).kill(FINISH).finish()
     assert crawl.attempts("a.example/") == ["absent http.not-found"]
+
+
+def test_page_whose_links_were_lost_is_asked_for_until_it_answers_and_has_one_last_word(a_crawl):
+    site = {"a.example": {"/": page("/leaf"), "/leaf": page(text="A leaf.")}}
+    crawl = a_crawl(site, ["a.example/"])
+    crawl.kill(END)
+    whole, site["a.example"]["/"] = site["a.example"]["/"], Reply("", 503)
+    crawl.kill(END, 2)
+    site["a.example"]["/"] = whole
+    crawl.finish()
+    kept, deferred = "kept policy.open", "deferred http.server-error"
+    assert crawl.attempts("a.example/") == [kept, deferred, deferred, kept]
+    assert set(crawl.crawling.finals().values()) == {kept}
+    assert len(crawl.crawling.finals()) == 2
+
+
+def test_stop_while_a_page_is_to_be_asked_for_again_leaves_one_last_word(a_crawl):
+    crawl = a_crawl({"a.example": {"/": page()}}, ["a.example/"])
+    crawl.kill(END).stop(CLAIM, DOWNLOAD_DELAY=60)
+    assert crawl.crawling.verified()
+    crawl.finish()
+    assert crawl.crawling.finals() == {crawl.site.url("a.example/"): "kept policy.open"}
+
+
+def test_restart_waits_before_it_asks_a_host_that_was_being_asked(a_crawl):
+    crawl = a_crawl({"a.example": {"/": page()}}, ["a.example/"])
+    crawl.kill(LEARNT)
+    began = time.monotonic()
+    crawl.kill(EXCHANGE, DOWNLOAD_DELAY=4)
+    assert time.monotonic() - began > 4

@@ -1,6 +1,6 @@
-"""Runs Scrapy's command line and kills itself (kill -9) at one call of one function of ours.
+"""Runs Scrapy's command line and sends itself a signal, kill -9 for one, at one call of one function of ours.
 
-    python kill_at.py MODULE:NAME NTH before|after crawl web ...
+    python kill_at.py MODULE:NAME NTH before|after SIGKILL crawl web ...
 
 So a test names the very step after which nothing more happened, where a kill from outside hits it once in a hundred.
 """
@@ -15,8 +15,8 @@ from importlib import import_module
 from pathlib import Path
 
 
-def kill_at(place: str, nth: int, when: str) -> None:
-    """Replace the function; its `nth` call is the last thing that this process does."""
+def kill_at(place: str, nth: int, when: str, number: signal.Signals) -> None:
+    """Replace the function: before or after its `nth` call the signal comes."""
     module, _, name = place.partition(":")
     holder = import_module(module)
     *parents, last = name.split(".")
@@ -27,7 +27,7 @@ def kill_at(place: str, nth: int, when: str) -> None:
 
     def now(wanted: str) -> None:
         if when == wanted and calls == nth:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
 
     async def later(*args, **kwargs):
         answer = await original(*args, **kwargs)
@@ -49,7 +49,7 @@ def kill_at(place: str, nth: int, when: str) -> None:
 
 if __name__ == "__main__":
     sys.path[0] = str(Path.cwd())
-    kill_at(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    kill_at(sys.argv[1], int(sys.argv[2]), sys.argv[3], signal.Signals[sys.argv[4]])
     from scrapy.cmdline import execute
 
-    execute(["scrapy", *sys.argv[4:]])
+    execute(["scrapy", *sys.argv[5:]])
