@@ -143,6 +143,71 @@ class HtmlMeta(_Table, frozen=True, kw_only=True):
     tokens: bool = False
 
 
+class FileProperty(_Table, frozen=True, kw_only=True):
+    """A property in a file's metadata: XMP in any format, `<meta>` in the package document of an EPUB.
+
+    Attributes:
+        namespaces: any of them; the prefix that a file binds to it does not matter.
+        name: local name. With "*" it is a pattern: names and values that plainly refuse count, others do not.
+        value_prefixes: what may stand before the value, for example the URI of a vocabulary.
+        media: media types in which the text defines the property; elsewhere only negatives count
+            (`nonstandard_carrier`). Empty: all.
+        unless_packet: kind of metadata beside which the property says nothing new.
+        epub_prefix: prefix that stands for the namespace in an EPUB that does not declare it.
+    """
+
+    namespaces: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    name: str
+    label: str
+    value_prefixes: tuple[str, ...] = ()
+    media: tuple[str, ...] = ()
+    epub_prefix: str = ""
+    unless_packet: Literal["", "c2pa"] = ""
+    standard: bool = True
+
+
+class Assertion(_Table, frozen=True, kw_only=True):
+    """An assertion in a C2PA manifest: a map from labels to maps that hold a value, or one whose presence says all.
+
+    Attributes:
+        names: patterns for its name; suffixes for versions and instances are cut.
+        label: the label that its mere presence is; then the content is not read.
+        wrapper: key under which the map stands, if it does not stand there bare.
+        prefixes: what may stand before a label; value: key of the value.
+        conditions: keys of what a value asks for; without_conditions: values that mean another one when they ask for
+            nothing.
+        others: a label that is not known and contains this is noted under its own name.
+    """
+
+    names: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    label: str = ""
+    wrapper: str = ""
+    prefixes: tuple[str, ...] = ()
+    value: str = ""
+    conditions: tuple[str, ...] = ()
+    without_conditions: dict[str, str] = {}
+    others: str = ""
+
+
+class XmlRecord(_Table, frozen=True, kw_only=True):
+    """A record in an XML resource of a known root: an element with a child for the label and one for the value."""
+
+    roots: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    elements: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    label: tuple[str, ...]
+    value: tuple[str, ...]
+
+
+class FileFinding(Consequence, frozen=True, kw_only=True):
+    """What a file says by its form: that it is locked, or that its metadata cannot be read.
+
+    `what` names the findings of the readers; `harmless` are details with which a finding means nothing.
+    """
+
+    what: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    harmless: tuple[str, ...] = ()
+
+
 class StatusRow(Consequence, frozen=True, kw_only=True):
     """What the status of the resource itself means. Rows are tried in order; the first that fits counts.
 
@@ -169,7 +234,8 @@ class Meaning(_Table, frozen=True, kw_only=True):
     """What one value of a label means.
 
     Attributes:
-        value: the exact spelling; "*" stands for any value, "" for none.
+        value: the exact spelling; "*" stands for any value, "" for none. With "*" among other characters it is a
+            pattern, in any letter case, for values that nobody defined: only what it refuses counts.
         also: other spellings that plainly mean the same. Only for denials: a positive must be well-formed.
         strict: by the letter; effective: after careful handling; vendor: binds in profile `strict` only.
         media: only for resources of these media types ("image/*"); empty: all.
@@ -233,6 +299,10 @@ class Protocol(_Table, frozen=True, kw_only=True):
     robots_lines: tuple[RobotsLine, ...] = ()
     http_fields: tuple[HttpField, ...] = ()
     html_metas: tuple[HtmlMeta, ...] = ()
+    file_properties: tuple[FileProperty, ...] = ()
+    assertions: tuple[Assertion, ...] = ()
+    xml_records: tuple[XmlRecord, ...] = ()
+    file_findings: tuple[FileFinding, ...] = ()
     statuses: tuple[StatusRow, ...] = ()
     redirects: tuple[RedirectRow, ...] = ()
     labels: tuple[Label, ...] = ()
@@ -249,6 +319,10 @@ class Protocol(_Table, frozen=True, kw_only=True):
             *(f"robots.txt {line.name}" for line in self.robots_lines),
             *(f"header {field.name}" for field in self.http_fields),
             *(f"meta {meta.name}" for meta in self.html_metas),
+            *(f"property {property_.name}" for property_ in self.file_properties),
+            *(f"assertion {name}" for assertion in self.assertions for name in assertion.names),
+            *(f"XML {record.elements[0]}" for record in self.xml_records),
+            *(f"file {what}" for finding in self.file_findings for what in finding.what),
             *(("status",) if self.statuses else ()),
             *(("rules for other crawlers",) if self.token_list else ()),
         )
@@ -306,7 +380,7 @@ def _contradictions(protocol: Protocol) -> Iterator[tuple[Path, str]]:
                     ("labels", at, "values", index, "also"),
                     "only a denial may have other spellings; allowed in effective: deny, conditional",
                 )
-    carriers = {"robots_txt", "well_known", "http_field", "html_meta"}
+    carriers = {"robots_txt", "well_known", "http_field", "html_meta", "epub_meta", "xmp", "c2pa"}
     for index, carrier in enumerate(protocol.supersedes):
         if carrier not in carriers:
             yield ("supersedes", index), f"unknown carrier {carrier!r}; allowed: {', '.join(sorted(carriers))}"
@@ -325,6 +399,8 @@ def _codes_used(protocol: Protocol) -> Iterator[tuple[Path, str]]:
             yield ("statuses", at, "reason"), status.reason
     for at, redirect in enumerate(protocol.redirects):
         yield ("redirects", at, "reason"), redirect.reason
+    for at, finding in enumerate(protocol.file_findings):
+        yield ("file_findings", at, "reason"), finding.reason
 
 
 def _codes_of_document(document: Document) -> Iterator[tuple[Path, str]]:
@@ -345,5 +421,10 @@ def _labels_used(protocol: Protocol) -> Iterator[tuple[Path, str]]:
     for at, meta in enumerate(protocol.html_metas):
         if meta.syntax == "value":
             yield ("html_metas", at, "name"), meta.label or meta.name
+    for at, item in enumerate(protocol.file_properties):
+        yield ("file_properties", at, "label"), item.label
+    for at, assertion in enumerate(protocol.assertions):
+        if assertion.label:
+            yield ("assertions", at, "label"), assertion.label
     if protocol.robots_rules:
         yield ("robots_rules", "disallowed"), protocol.robots_rules.disallowed

@@ -28,6 +28,8 @@ from reservations.definition import Document, Protocol, StatusRow, digest_of, lo
 from reservations.model import Answer, Category, Decision, Facts, Head, Header, Hop, Signal, Value, Verdict, Want, Wants
 from reservations.origin import Asker, Found, OriginFiles
 from reservations.policy import Policy
+from reservations.readers.asset import read_asset
+from reservations.readers.embedded import FileTables
 from reservations.readers.html import Meta, Wanted, is_html, look_for, read_html
 from reservations.readers.http_head import Field, first, media_type_of, read_head
 from reservations.readers.page_tokens import conclude as conclude_for_us
@@ -84,6 +86,7 @@ class Registry:
         self._by_id = {protocol.id: protocol for protocol in ordered}
         self.digest = digest
         self._vocabularies = {protocol.id: Vocabulary(protocol) for protocol in ordered}
+        self._files = FileTables(self._vocabularies.values())
         self._origin = OriginFiles(tuple(self._vocabularies.values()), tuple(listed.values()))
         self.documents: tuple[Document, ...] = self._origin.documents
         described = [reason for protocol in ordered for reason in protocol.reasons]
@@ -244,9 +247,8 @@ class Registry:
             signals += self._redirects(facts, location)
         if facts.body is not None:
             charset = _charset(facts.head.headers if facts.head else ())
-            consulted["body"] = "html" if is_html(media_type, facts.body) else "no statements in this format"
-            if consulted["body"] == "html":
-                signals += read_html(facts.body, charset, self._looked_for(names), media_type)
+            consulted["body"], stated = self._body(facts.body, charset, names, media_type)
+            signals += stated
         if facts.head is not None:
             signals += self._said_to_others(signals, policy)
         if facts.referrer is not None:
@@ -254,6 +256,20 @@ class Registry:
         if len(signals) > 1:
             signals.sort(key=self._canonical_order)
         return _Seen(tuple(signals), found, consulted, status, media_type, location)
+
+    def _body(self, body: bytes, charset: str, names: frozenset[str], media_type: str) -> tuple[str, list[Signal]]:
+        """What was looked at in the body, and every statement in it. A page stays one, whatever it is called."""
+        read: list[str] = []
+        signals: list[Signal] = []
+        asset = read_asset(body, media_type)
+        if asset is not None:
+            read.append(" ".join((asset.media_type or media_type, *dict.fromkeys(map(str, asset.kinds)))))
+            signals += self._files.read(asset)
+        if is_html(media_type, body) or (asset is not None and not asset.media_type and is_html("", body)):
+            read.append("html")
+            signals += read_html(body, charset, self._looked_for(names), media_type)
+        signals += self._files.read_records(body)
+        return ", ".join(read) or "no statements in this format", signals
 
     def _status(self, head: Head, signals: list[Signal]) -> StatusRow:
         """What the status means; adds the statement that it makes."""

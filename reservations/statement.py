@@ -7,6 +7,7 @@ well-formed. No reader decides that for itself.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from reservations.definition import CLOSING, Label, Meaning, Protocol
@@ -81,7 +82,7 @@ class Vocabulary:
         conditions = reading.conditions
         if label.condition:
             conditions = (clean(reading.value.strip("\"'")),)
-        binds = not label.condition and not to_others and _covers(meaning.media, media_type)
+        binds = not label.condition and not to_others and covers(meaning.media, media_type)
         return Signal(
             protocol=self.protocol.id,
             reason=meaning.reason or label.reason,
@@ -136,11 +137,16 @@ class Vocabulary:
                 near = meaning
             elif folded in meaning.also:
                 return meaning, False, (*meaning.issues, "value")
-        if near is not None:
-            return near, False, (*near.issues, "case")
-        if anything is not None:
-            return anything, sound, anything.issues
-        return None, False, ("value",)
+        for other, odd in ((near, "case"), (_fitting(label, folded), "value")):
+            if other is not None:
+                return other, False, (*other.issues, odd)
+        return (anything, sound, anything.issues) if anything is not None else (None, False, ("value",))
+
+
+def _fitting(label: Label, folded: str) -> Meaning | None:
+    """The first meaning whose value is a pattern that fits."""
+    patterns = (meaning for meaning in label.values if "*" in meaning.value and meaning.value != "*")
+    return next((meaning for meaning in patterns if fnmatchcase(folded, meaning.value.lower())), None)
 
 
 def _in_force(values: dict[Category, Value], *, sound: bool) -> dict[Category, Value]:
@@ -148,7 +154,7 @@ def _in_force(values: dict[Category, Value], *, sound: bool) -> dict[Category, V
     return values if sound else {category: value for category, value in values.items() if value in CLOSING}
 
 
-def _covers(patterns: Iterable[str], media_type: str) -> bool:
+def covers(patterns: Iterable[str], media_type: str) -> bool:
     """Whether a media type falls under one of the patterns ("image/*"); no pattern: everything."""
     known = tuple(patterns)
     return not known or any(

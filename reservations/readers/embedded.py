@@ -1,0 +1,256 @@
+"""What a file says of itself: its metadata and its form, by the tables of all protocols.
+
+Which property or assertion speaks of what stands in the protocol files. A statement in a manifest is never validated
+here: what it refuses counts without a signature, what it allows never does, because no policy names a signer to trust.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
+
+from lxml import etree
+
+from reservations.definition import Assertion, FileFinding, FileProperty, XmlRecord
+from reservations.model import Signal
+from reservations.readers.asset import Asset
+from reservations.readers.bmff import unbrotli
+from reservations.readers.epub import read_package
+from reservations.readers.jumbf import Content, Pairs, decode, read_boxes
+from reservations.readers.pieces import Finding, Kind, Packet, Unreadable
+from reservations.readers.xmp import Property, read_properties
+from reservations.statement import Place, Reading, Vocabulary, clean, covers
+
+_MAX_SIGNALS: Final = 256
+_MAX_RECORDS: Final = 100_000
+_SUFFIX: Final = re.compile(r"(?:\.v\d+)?(?:__\d+)?$")
+
+
+class _Stated(NamedTuple):
+    """A reading, whose it is, and where it stood."""
+
+    reading: Reading
+    vocabulary: Vocabulary
+    place: Place
+
+
+class FileTables:
+    """The tables of all protocols about what stands in files."""
+
+    def __init__(self, vocabularies: Iterable[Vocabulary]) -> None:
+        self._properties: dict[str, list[tuple[FileProperty, Vocabulary]]] = {}
+        self._assertions: list[tuple[Assertion, Vocabulary]] = []
+        self._findings: dict[str, list[tuple[FileFinding, Vocabulary]]] = {}
+        self._records: list[tuple[XmlRecord, Vocabulary]] = []
+        self._prefixes: dict[str, str] = {}
+        for vocabulary in vocabularies:
+            protocol = vocabulary.protocol
+            for row in protocol.file_properties:
+                for namespace in row.namespaces:
+                    self._properties.setdefault(namespace, []).append((row, vocabulary))
+                if row.epub_prefix:
+                    self._prefixes[row.epub_prefix] = row.namespaces[0]
+            for finding in protocol.file_findings:
+                for what in finding.what:
+                    self._findings.setdefault(what, []).append((finding, vocabulary))
+            self._assertions += [(assertion, vocabulary) for assertion in protocol.assertions]
+            self._records += [(record, vocabulary) for record in protocol.xml_records]
+        roots = [re.escape(root.encode()) for record, _ in self._records for root in record.roots]
+        self._roots = re.compile(rb"<(?:[\w.-]{1,40}:)?(?:" + b"|".join(roots) + rb")[\s>]") if roots else None
+
+    def read(self, asset: Asset) -> list[Signal]:
+        """Every statement in a file's metadata and about its form."""
+        findings = list(asset.findings)
+        signals: list[Signal] = []
+        for packet in asset.packets:
+            stated, fault = self._stated(packet, asset)
+            signals += _signals(stated, asset.media_type)
+            if fault is not None and "outside_slot" not in packet.issues:
+                findings.append(Finding(fault.what, fault.detail, packet.locator))
+        signals += [signal for finding in dict.fromkeys(findings) for signal in self._found(finding)]
+        return list({id(signal): signal for signal in signals}.values())
+
+    def read_records(self, body: bytes) -> list[Signal]:
+        """Every statement in an XML resource that is a list of records."""
+        if self._roots is None or not self._roots.search(body, 0, 4096):
+            return []
+        signals: list[Signal] = []
+        for record, vocabulary in self._records:
+            if any(name.encode() in body for name in record.elements):
+                readings, fault = _records(body, record)
+                stated = [_Stated(reading, vocabulary, place) for reading, place in readings]
+                signals += _signals(stated, "application/xml")
+                if fault is not None:
+                    signals += self._found(Finding(fault.what, fault.detail, record.elements[0]))
+        return signals
+
+    def _stated(self, packet: Packet, asset: Asset) -> tuple[list[_Stated], Unreadable | None]:
+        if packet.kind is Kind.JUMBF:
+            return self._in_manifests(packet)
+        if packet.kind is Kind.OPF:
+            properties, fault = read_package(packet.data, self._prefixes)
+        else:
+            properties, fault = read_properties(packet.data, self._properties)
+        return [stated for item in properties for stated in self._in_property(item, packet, asset)], fault
+
+    def _in_property(self, found: Property, packet: Packet, asset: Asset) -> Iterator[_Stated]:
+        odd = (*packet.issues, *(() if found.sound else ("part",)))
+        place = Place(packet.kind, "body", packet.locator, f"{found.name}: {found.value}")
+        for row, vocabulary in self._properties.get(found.namespace, ()):
+            if not fnmatchcase(found.name, row.name) or row.unless_packet in asset.kinds:
+                continue
+            standard = row.standard and covers(row.media, asset.media_type)
+            issues = odd if standard else (*odd, "nonstandard_carrier")
+            for text in (found.value, found.name) if "*" in row.name else (found.value,):
+                value, spelt = _without(row.value_prefixes, text)
+                reading = Reading(row.label, value)
+                reading = reading if spelt else reading.weakened("case")
+                if "*" not in row.name or vocabulary.is_negative(row.label, value):
+                    yield _Stated(reading.weakened(*issues) if issues else reading, vocabulary, place)
+
+    def _in_manifests(self, packet: Packet) -> tuple[list[_Stated], Unreadable | None]:
+        """Statements in every manifest of a store. The last one is the file's own; others are its parts'."""
+        contents, fault = _contents(packet.data)
+        own = next((content.labels[1] for content in reversed(contents) if len(content.labels) > 1), "")
+        stated: list[_Stated] = []
+        for content in contents:
+            name = _SUFFIX.sub("", content.labels[-1])
+            for assertion, vocabulary in self._assertions:
+                if not any(fnmatchcase(name, pattern) for pattern in assertion.names):
+                    continue
+                odd = ("unvalidated", *packet.issues, *(() if content.labels[1:2] == (own,) else ("ingredient",)))
+                try:
+                    readings = list(_readings(content, assertion, vocabulary))
+                except Unreadable as error:
+                    fault = fault or error
+                    continue
+                for reading, text in readings:
+                    place = Place(Kind.JUMBF, "body", content.labels[-1][:64], text)
+                    if vocabulary.is_negative(reading.label, reading.value):
+                        stated.append(_Stated(reading._replace(issues=odd), vocabulary, place))
+                    else:
+                        stated.append(_Stated(reading.weakened(*odd), vocabulary, place))
+        return stated, fault
+
+    def _found(self, finding: Finding) -> Iterator[Signal]:
+        """The statement that a finding makes."""
+        for row, vocabulary in self._findings.get(finding.what, ()):
+            if finding.detail not in row.harmless:
+                yield Signal(
+                    protocol=vocabulary.protocol.id,
+                    reason=row.reason,
+                    carrier="file",
+                    source="body",
+                    locator=clean(finding.locator),
+                    excerpt=clean(finding.detail),
+                    strict=row.strict,
+                    effective=row.effective,
+                    vendor=row.vendor,
+                    issues=(finding.what,),
+                )
+
+
+def _signals(stated: Sequence[_Stated], media_type: str) -> list[Signal]:
+    """Statements as signals, equal ones once, refusals first when there are too many."""
+    ordered = sorted(stated, key=lambda item: not item.vocabulary.is_negative(item.reading.label, item.reading.value))
+    found = (item.vocabulary.signal(item.reading, item.place, media_type) for item in dict.fromkeys(ordered))
+    return [signal for signal in found if signal is not None][:_MAX_SIGNALS]
+
+
+def _without(prefixes: Iterable[str], value: str) -> tuple[str, bool]:
+    """A value without what may stand before it, and whether that was spelt as it should be."""
+    for prefix in prefixes:
+        if value.startswith(prefix):
+            return value[len(prefix) :], True
+        if value.lower().startswith(prefix.lower()):
+            return value[len(prefix) :], False
+    return value, True
+
+
+def _contents(store: bytes) -> tuple[list[Content], Unreadable | None]:
+    """The content boxes of a store, those of compressed manifests among them, as far as it can be read."""
+    found: list[Content] = []
+    try:
+        for content in read_boxes(store):
+            if content.kind == "brob" and content.data.startswith(b"jumb"):
+                inner = unbrotli(content.data[4:])
+                box = (len(inner) + 8).to_bytes(4, "big") + b"jumb" + inner
+                found += [item._replace(labels=(*content.labels[:1], *item.labels)) for item in read_boxes(box)]
+            else:
+                found.append(content)
+    except Unreadable as fault:
+        return found, fault
+    return found, None
+
+
+def _readings(content: Content, assertion: Assertion, vocabulary: Vocabulary) -> Iterator[tuple[Reading, str]]:
+    """What an assertion says, each reading with its own text."""
+    if assertion.label:
+        yield Reading(assertion.label, ""), content.labels[-1]
+        return
+    if content.kind not in ("cbor", "json"):
+        return
+    tree = decode(content.kind, content.data)
+    for key, entry in _pairs(_unwrapped(tree, assertion.wrapper)):
+        label = next((key[len(prefix) :] for prefix in assertion.prefixes if key.startswith(prefix)), key)
+        for value, conditions in _values(entry, assertion):
+            if vocabulary.knows(label) or (assertion.others and assertion.others in label):
+                name = label if vocabulary.knows(label) else assertion.others
+                yield Reading(name, value, conditions=conditions), f"{key}: {value}"
+
+
+def _unwrapped(tree: object, wrapper: str) -> object:
+    """The map itself: what stands under the wrapper and beside it."""
+    inner = [pair for key, value in _pairs(tree) if key == wrapper for pair in _raw_pairs(value)]
+    return Pairs((*inner, *(pair for pair in _raw_pairs(tree) if pair[0] != wrapper)))
+
+
+def _raw_pairs(tree: object) -> tuple[tuple[object, object], ...]:
+    return tree.pairs if isinstance(tree, Pairs) else ()
+
+
+def _pairs(tree: object) -> Iterator[tuple[str, object]]:
+    """The pairs of a map whose keys are text."""
+    yield from ((key, value) for key, value in _raw_pairs(tree) if isinstance(key, str))
+
+
+def _values(entry: object, assertion: Assertion) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every value of an entry, with what it asks for. Of several, each counts."""
+    conditions = tuple(
+        clean(text)
+        for key, text in _pairs(entry)
+        if key in assertion.conditions and isinstance(text, str) and text.strip()
+    )
+    for key, value in _pairs(entry):
+        if key == assertion.value:
+            word = value if isinstance(value, str) else ""
+            yield word if conditions else assertion.without_conditions.get(word, word), conditions
+
+
+def _records(body: bytes, record: XmlRecord) -> tuple[list[tuple[Reading, Place]], Unreadable | None]:
+    """What the records of an XML resource say, as far as it is well-formed."""
+    found: list[tuple[Reading, Place]] = []
+    if b"<!ENTITY" in body[:65_536]:
+        return [], Unreadable("entities in metadata")
+    wanted = [f"{{*}}{name}" for name in record.elements]
+    events = etree.iterparse(
+        io.BytesIO(body), tag=wanted, resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True
+    )
+    try:
+        for number, (_, element) in enumerate(events, start=1):
+            if number > _MAX_RECORDS:
+                return found, Unreadable("too many records", "over-budget")
+            texts = {etree.QName(child).localname: (child.text or "").strip() for child in element.iterchildren("*")}
+            label, value = (
+                (next((texts[name] for name in names if name in texts), "")) for names in (record.label, record.value)
+            )
+            found.append(
+                (Reading(label, value), Place("xml", "body", f"{record.elements[0]} {number}", f"{label} {value}"))
+            )
+            element.clear()
+    except (etree.LxmlError, ValueError):
+        return found, Unreadable("not well-formed")
+    return found, None
