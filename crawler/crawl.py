@@ -47,6 +47,8 @@ from reservations.policy import Limits as PolicyLimits
 
 SOFTWARE: Final = f"knockfirst/{__version__}"
 CRAWL_FILE: Final = "crawl.json"
+#: The fact by which the frontier knows how many entries the log holds.
+LOG_SIZE: Final = "log_size"
 
 
 class CrawlFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +88,7 @@ class Crawl:
         self.counted: dict[str, int] = {}
         self.changed = asyncio.Event()
         self.knocking: set[asyncio.Task[None]] = set()
+        self._telling: set[asyncio.Task[None]] = set()
         self.opened = self.closing = False
 
     @classmethod
@@ -170,7 +173,7 @@ class Crawl:
                     what = f"{out} holds a crawl by spider {begun[0]!r} as {begun[2]} with {begun[1]}"
                     return [Fault("KNOCKFIRST_OUT", what, other)]
                 return []
-            if out.exists() and any(out.iterdir()):
+            if out.exists() and any(one.name != CRAWL_FILE + recovery.UNFINISHED for one in out.iterdir()):
                 return [Fault("KNOCKFIRST_OUT", f"{out} is not empty and holds no {CRAWL_FILE}", other)]
         except (OSError, msgspec.DecodeError) as error:
             return [_folder_fault(out, error)]
@@ -207,8 +210,9 @@ class Crawl:
         self.log = await asyncio.to_thread(
             LogWriter.open, out / "log", self._log_origin(), self.key, visit=found_in_log.visit
         )
-        begun.callback(self.log.close)
-        repairs = await asyncio.to_thread(recovery.repair_warcs, out, found_in_log.covered)
+        begun.callback(self.log.abandon)
+        found_in_log.check(self.log, self.options.frontier, told=int(await self.frontier.get(LOG_SIZE) or 0))
+        repairs = await asyncio.to_thread(recovery.repair_warcs, out, found_in_log)
         self.counts, self.finals = found_in_log.counts, found_in_log.finals
         self.recorder = self._new_recorder(found_in_log.files)
         config = self._enter_rules(resumed=bool(found_in_log.last_run is not None), repairs=repairs)
@@ -226,8 +230,23 @@ class Crawl:
             run=self.file.run,
             now_ms=now_ms,
             on_failure=self._stop_fetching,
+            on_durable=self._tell_frontier,
             entered=entered,
         )
+
+    def _tell_frontier(self, size: int) -> None:
+        """Has the frontier know how long the log is, before anything that follows from its entries gets there.
+
+        So a start notices when either of the two has lost its end to a disk that promised too much.
+        """
+        task = asyncio.get_running_loop().create_task(self.frontier.put(LOG_SIZE, str(size)))
+        self._telling.add(task)
+        task.add_done_callback(self._told)
+
+    def _told(self, task: asyncio.Task[None]) -> None:
+        self._telling.discard(task)
+        if not task.cancelled():
+            task.exception()  # a frontier that cannot be written says so to whoever ends a lease
 
     def _log_origin(self) -> str:
         contact = self.options.contact

@@ -65,6 +65,7 @@ class Recorder:
         run: id of the run, in every entry.
         now_ms: the clock, in milliseconds since 1970-01-01 UTC.
         on_failure: called once, with the error, when writing failed.
+        on_durable: told how many entries are durable, before those who wait for them.
         entered: names of the finished WARC files that the log holds `file` entries of.
     """
 
@@ -77,10 +78,11 @@ class Recorder:
         run: str,
         now_ms: Callable[[], int],
         on_failure: Callable[[BaseException], None],
+        on_durable: Callable[[int], None],
         entered: set[str],
     ) -> None:
         self.warc, self.evidence, self.log, self.run = warc, evidence, log, run
-        self._now_ms, self._on_failure, self._entered = now_ms, on_failure, entered
+        self._now_ms, self._on_failure, self._on_durable, self._entered = now_ms, on_failure, on_durable, entered
         self._next = log.next_seq
         self._signed = log.next_seq
         self._batch: list[leaves.Entry] = []
@@ -236,6 +238,7 @@ class Recorder:
             return
         finally:
             self._committer = None
+        self._on_durable(self.log.next_seq)
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(None)

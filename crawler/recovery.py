@@ -9,11 +9,17 @@ from typing import Any, Final
 from crawler.frontier.errand import Errand, decode_errand
 from crawler.frontier.interface import Lease
 from crawler.visit import Visit
+from crawler.warc.records import WarcError
 from crawler.warc.recover import recover
+from crawler.warc.writer import OPEN_SUFFIX
 from provenance import entry as leaves
+from provenance.log import LogError, LogWriter
 from provenance.naming import surt
 from provenance.rules import Rules
 from reservations.model import Verdict
+
+#: What the name of a file ends with that `write_new` has not finished.
+UNFINISHED: Final = ".new"
 
 _VERDICTS: Final = tuple(Verdict)
 
@@ -30,6 +36,7 @@ class Found:
         counts: decisions by verdict.
         finals: final decisions by verdict, superseded ones left out.
         files: finished WARC files that are entered.
+        last_ended: `seq` of the newest decision under a lease that is not open any more; -1 when there is none.
     """
 
     def __init__(self, open_leases: frozenset[int]) -> None:
@@ -39,6 +46,7 @@ class Found:
         self.attempted: dict[int, int] = {}
         self.last_run: int | None = None
         self.files: set[str] = set()
+        self.last_ended = -1
         self._verdicts = bytearray()  # by seq: an octet an entry, for the few that a later one supersedes
         self.counts: dict[Verdict, int] = {}
         self.finals: dict[Verdict, int] = {}
@@ -63,10 +71,31 @@ class Found:
                 count(self.finals, item.verdict)
             if item.supersedes is not None:
                 count(self.finals, _VERDICTS[self._verdicts[item.supersedes]], -1)
-            if item.lease in self._open and item.reason != "crawl.interrupted":
+            if item.lease not in self._open:
+                self.last_ended = item.seq
+            elif item.reason != "crawl.interrupted":
                 self.attempted[item.lease] = item.seq
                 if item.final or item.lease not in self.last:
                     self.last[item.lease] = item
+
+    def check(self, log: LogWriter, frontier: str, *, told: int) -> None:
+        """Compares the log with what the frontier was told of it (`told` entries). Each outlives a crash whole.
+
+        Raises:
+            LogError: one of them has lost its end, so that URLs would be missing, or be asked for and entered twice.
+        """
+        if log.next_seq < told:
+            what = f"{log.folder}: {log.next_seq} entries are left of {told} that were written"
+            raise LogError(f"{what}. {_LOST}")
+        if self.last_ended >= told:
+            what = f"{frontier}: knows {told} entries of the log, and nothing of the lease of entry {self.last_ended}"
+            raise LogError(f"{what}. {_LOST}")
+
+
+_LOST: Final = (
+    "Its end was lost after it had been made durable: look at the disk, restore the folder from a copy, "
+    "or keep it as it is and crawl into another one"
+)
 
 
 def count(counts: dict[Verdict, int], verdict: Verdict, by: int = 1) -> None:
@@ -76,10 +105,23 @@ def count(counts: dict[Verdict, int], verdict: Verdict, by: int = 1) -> None:
         del counts[verdict]
 
 
-def repair_warcs(out: Path, covered: dict[str, int]) -> list[str]:
-    """Cuts and finishes the WARC files that a crash left open. Says what was done, one line a file."""
-    repairs = [repair for folder in ("warc", "evidence") for repair in recover(out / folder, covered)]
+def repair_warcs(out: Path, found: Found) -> list[str]:
+    """Cuts and finishes the WARC files that a crash left open. Says what was done, one line a file.
+
+    Raises:
+        WarcError: one cannot be repaired, or lacks bytes that the log covers. Nothing was cut in the second case.
+    """
+    lacking = [name for name in sorted(found.covered.keys() - found.files) if _size(out / name) < found.covered[name]]
+    if lacking:
+        raise WarcError(f"{out}: {', '.join(lacking)} gone, or shorter than the log says. {_LOST}")
+    repairs = [repair for folder in ("warc", "evidence") for repair in recover(out / folder, found.covered)]
     return [f"{repair.file} {repair.action}, {repair.dropped} bytes dropped" for repair in repairs]
+
+
+def _size(path: Path) -> int:
+    """Of a WARC file, under its own name or the one it has while it is written."""
+    names = (path, path.with_name(path.name + OPEN_SUFFIX))
+    return max((name.stat().st_size for name in names if name.exists()), default=-1)
 
 
 def errand_of(lease: Lease) -> Errand:
@@ -110,7 +152,7 @@ def interrupted(visit: Visit, rules: Rules, shown: tuple[str, bool]) -> dict[str
 def write_new(path: Path, data: bytes) -> None:
     """Writes a file that must be whole or not there: temporary name, fsync, rename, fsync of the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".new")
+    temporary = path.with_name(path.name + UNFINISHED)
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()

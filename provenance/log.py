@@ -191,6 +191,13 @@ class LogWriter:
                 self._roll()
                 self._lock.close()
 
+    def abandon(self) -> None:
+        """Let go of the folder and sign nothing: what lies beside the log contradicts it."""
+        with self._io:
+            self._broken = self._broken or "it was abandoned"
+            self._roll()
+            self._lock.close()
+
     def _refuse_if_broken(self) -> None:
         if self._broken is not None:
             raise LogError(f"{self.folder}: the log takes no entries any more: {self._broken}. {_FREE}")

@@ -136,3 +136,45 @@ def test_restart_waits_before_it_asks_a_host_that_was_being_asked(a_crawl):
     began = time.monotonic()
     crawl.kill(EXCHANGE, DOWNLOAD_DELAY=4)
     assert time.monotonic() - began > 4
+
+
+def test_kill_before_the_folder_has_its_name_tag_leaves_it_usable(a_crawl):
+    crawl = a_crawl({"a.example": {"/": page()}}, ["a.example/"])
+    crawl.kill("crawler.recovery:Path.rename")
+    assert [path.name for path in crawl.out.iterdir()] == ["crawl.json.new"]
+    crawl.finish()
+
+
+@pytest.fixture
+def half_done(a_crawl):
+    """Killed after the end of one page out of two."""
+    crawl = a_crawl({"a.example": {"/": page("/2"), "/2": page(text="More.")}}, ["a.example/"])
+    return crawl.kill(END, 2)
+
+
+def test_log_that_lost_a_durable_end_is_not_continued(half_done):
+    segment = half_done.out / "log" / "seg-00000000.jsonl"
+    segment.write_bytes(b"".join(segment.read_bytes().splitlines(keepends=True)[:-3]))
+    assert "entries are left of" in half_done.refused()
+
+
+def test_frontier_that_lost_its_end_is_not_continued(half_done):
+    for path in half_done.out.glob("frontier.db*"):
+        path.unlink()
+    assert "knows 0 entries of the log" in half_done.refused()
+
+
+def test_log_that_covers_a_lost_warc_file_is_not_continued(half_done):
+    (lost,) = (half_done.out / "warc").iterdir()
+    lost.unlink()
+    assert lost.name.removesuffix(".open") + " gone, or shorter" in half_done.refused()
+
+
+def test_tails_that_were_not_durable_are_cut(half_done):
+    with (half_done.out / "log" / "seg-00000000.jsonl").open("ab") as segment:
+        segment.write(b'{"v":1,"t":"decis')
+    for path in half_done.out.glob("*/*.open"):
+        with path.open("ab") as file:
+            file.write(b"\x1f\x8b\x08 half a member")
+    assert half_done.finish()
+    assert set(half_done.crawling.finals().values()) == {"kept policy.open"}
