@@ -98,7 +98,7 @@ class FileTables:
 
     def _in_property(self, found: Property, packet: Packet, asset: Asset) -> Iterator[_Stated]:
         odd = (*packet.issues, *(() if found.sound else ("part",)))
-        place = Place(packet.kind, "body", packet.locator, f"{found.name}: {found.value}")
+        place = Place(packet.kind.value, "body", packet.locator, f"{found.name}: {found.value}")
         for row, vocabulary in self._properties.get(found.namespace, ()):
             if not fnmatchcase(found.name, row.name) or row.unless_packet in asset.kinds:
                 continue
@@ -128,7 +128,7 @@ class FileTables:
                     fault = fault or error
                     continue
                 for reading, text in readings:
-                    place = Place(Kind.JUMBF, "body", content.labels[-1][:64], text)
+                    place = Place(Kind.JUMBF.value, "body", content.labels[-1][:64], text)
                     if vocabulary.is_negative(reading.label, reading.value):
                         stated.append(_Stated(reading._replace(issues=odd), vocabulary, place))
                     else:

@@ -98,10 +98,15 @@ def read_package(document: bytes, spaces: Mapping[str, str]) -> tuple[list[Prope
         document: the package document.
         spaces: prefixes that count though the package does not declare them, each with its namespace.
     """
+    text, fault = text_of(document), None
     try:
-        root = parse(text_of(document))
-    except Unreadable as fault:
-        return [], fault
+        root = parse(text)
+    except Unreadable as error:
+        fault = error
+        try:
+            root = parse(text, recover=True)
+        except Unreadable:
+            return [], fault
     known = {**spaces, **_declared(root.get("prefix") or "")}
     found: list[Property] = []
     for number, meta in enumerate(root.iter("{*}meta")):
@@ -113,8 +118,9 @@ def read_package(document: bytes, spaces: Mapping[str, str]) -> tuple[list[Prope
         prefix, colon, name = (named or "").strip().partition(":")
         if colon and prefix in known:
             # A meta that refines another is about a part of the book.
-            found.append(Property(known[prefix], name, value.strip(), meta.get("refines") is None))
-    return found, None
+            whole = fault is None and meta.get("refines") is None
+            found.append(Property(known[prefix], name, value.strip(), whole))
+    return found, fault
 
 
 def _declared(prefixes: str) -> dict[str, str]:

@@ -76,12 +76,17 @@ def read_elements(data: bytes, namespace: str) -> list[bytes]:
     return [etree.tostring(element, with_tail=False) for element in found[:_MAX_PROPERTIES]]
 
 
-def parse(text: str) -> etree._Element:
-    """A tree of XML without external parts; raises Unreadable when it is not well-formed or declares entities."""
+def parse(text: str, *, recover: bool = False) -> etree._Element:
+    """A tree of XML without external parts; raises Unreadable when it is not well-formed or declares entities.
+
+    With `recover` it is read as far as a lenient parser goes.
+    """
     if "<!ENTITY" in text:
         raise Unreadable("entities in metadata")
     try:
-        root = etree.fromstring(_DECLARATION.sub("", text, count=1).encode("utf-8", "replace"), _parser())
+        root = etree.fromstring(
+            _DECLARATION.sub("", text, count=1).encode("utf-8", "replace"), _parser(recover=recover)
+        )
     except (etree.LxmlError, ValueError):
         raise Unreadable("not well-formed") from None
     if root is None:
