@@ -8,6 +8,7 @@ are committed in groups (at most 0.1 s or 256 entries late), because an fsync co
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +23,12 @@ from crawler.warc.records import Original
 from crawler.warc.writer import WarcWriter
 from provenance import entry as leaves
 from provenance.log import LogWriter
+from provenance.naming import registrable_domain
+from provenance.sites import site_tree
 from reservations.model import Answer, Decision, Verdict
 from reservations.readers.http_head import media_type_of
 from reservations.readers.well_known import is_page
+from reservations.urls import origin_of
 
 GROUP_S: Final = 0.1
 GROUP_SIZE: Final = 256
@@ -134,6 +138,7 @@ class Recorder:
             key=key,
             url=answer.url,
             authority=authority,
+            site=registrable_domain(origin_of(authority).host),
             outcome=answer.failure or str(answer.status),
             st=answer.status,
             failure=answer.failure or "",
@@ -289,11 +294,18 @@ class Recorder:
                 await self.settled()
                 await asyncio.get_running_loop().run_in_executor(self._disk, self._close_files)
                 await self.enter_files(out)
-                self.enter(leaves.SealEntry, files=len(self._entered), **seal)
+                await self.settled()
+                sites = await asyncio.get_running_loop().run_in_executor(self._disk, self._sites)
+                self.enter(leaves.SealEntry, files=len(self._entered), sites=sites, **seal)
                 await self.settled()
         finally:
             self._disk.shutdown()
             self.log.close()
+
+    def _sites(self) -> leaves.Sites:
+        """The second tree over all that was entered: its root stands in the seal."""
+        with contextlib.closing(site_tree(self.log.folder)) as tree:
+            return tree.summary()
 
     def _close_files(self) -> None:
         self._files_closed = True

@@ -14,9 +14,10 @@ from crawler.warc.recover import recover
 from crawler.warc.writer import OPEN_SUFFIX
 from provenance import entry as leaves
 from provenance.log import LogError, LogWriter
-from provenance.naming import surt
+from provenance.naming import registrable_domain, surt
 from provenance.rules import Rules
 from reservations.model import Verdict
+from reservations.urls import UrlError, origin_of
 
 #: What the name of a file ends with that `write_new` has not finished.
 UNFINISHED: Final = ".new"
@@ -33,6 +34,7 @@ class Found:
             further attempt at it was deferred.
         attempted: `seq` of the newest entry of such a lease that is not about an interruption.
         last_run: `seq` of the newest `run` entry, None in a new log.
+        config: the newest `config` entry, None in a new log.
         counts: decisions by verdict.
         finals: final decisions by verdict, superseded ones left out.
         files: finished WARC files that are entered.
@@ -45,6 +47,7 @@ class Found:
         self.last: dict[int, leaves.DecisionEntry] = {}
         self.attempted: dict[int, int] = {}
         self.last_run: int | None = None
+        self.config: leaves.ConfigEntry | None = None
         self.files: set[str] = set()
         self.last_ended = -1
         self._verdicts = bytearray()  # by seq: an octet an entry, for the few that a later one supersedes
@@ -58,11 +61,14 @@ class Found:
 
     def visit(self, item: leaves.Entry) -> None:
         """Takes note of one entry."""
+        self._verdicts.extend(bytes(item.seq - len(self._verdicts)))  # erased ones are not shown
         self._verdicts.append(_VERDICTS.index(item.verdict) if isinstance(item, leaves.DecisionEntry) else 0)
         for pointer in getattr(item, "warc", ()):
             self.covered[pointer.f] = max(self.covered.get(pointer.f, 0), pointer.o + pointer.l)
         if isinstance(item, leaves.RunEntry):
             self.last_run = item.seq
+        elif isinstance(item, leaves.ConfigEntry):
+            self.config = item
         elif isinstance(item, leaves.FileEntry):
             self.files.add(item.f)
         elif isinstance(item, leaves.DecisionEntry):
@@ -136,6 +142,7 @@ def interrupted(visit: Visit, rules: Rules, shown: tuple[str, bool]) -> dict[str
         "url": url,
         "masked": secret,
         "surt": surt(url),
+        "site": site_of(url),
         "via": visit.errand.via,
         "src": visit.errand.src,
         "depth": visit.errand.depth,
@@ -147,6 +154,14 @@ def interrupted(visit: Visit, rules: Rules, shown: tuple[str, bool]) -> dict[str
         "agent": rules.tokens[0],
         "purposes": rules.policy.purposes,
     }
+
+
+def site_of(url: str) -> str:
+    """The registrable domain of a URL, "" where it has none."""
+    try:
+        return registrable_domain(origin_of(url).host)
+    except UrlError:
+        return ""
 
 
 def write_new(path: Path, data: bytes) -> None:

@@ -19,6 +19,7 @@ from reservations.model import Decision, Facts, Head, Header, Hop, Signal, Verdi
 
 #: An attempt takes far fewer steps; rules that go in circles are not followed.
 _MAX_STEPS: Final = 64
+_URL: Final = "url"
 _STAGES: Final = ("origin", "head", "body")
 
 
@@ -53,14 +54,25 @@ def decide_again(
     for _ in range(_MAX_STEPS):
         wants = rules.examine(facts)
         if isinstance(wants, Decision):
+            if wants.reason == "blocklist.listed":  # perhaps by a list that came while the page was under way
+                return Again(decision=rules.listed(_as_far_as_it_came(facts, entry, left)))
             return Again(decision=wants)
-        if _name(wants) in left.gone:
+        if _name(wants) in left.gone or _URL in left.gone:
             return _on_record(rules, facts, entry, recorded, left)
         more = _supply(facts, wants, entry, left)
         if more is None:
             return Again(decision=None, unknown=_unknown(wants))
         facts = more
     return Again(decision=None, unknown="a decision: the rules go in circles")
+
+
+def _as_far_as_it_came(facts: Facts, entry: DecisionEntry, left: Material) -> Facts:
+    """The facts with everything the attempt had learnt; what the bytes were does not matter to a list of sites."""
+    facts = msgspec.structs.replace(facts, documents=left.documents)
+    if entry.http is None:
+        return facts
+    head = left.head or Head(status=entry.http.st, headers=())
+    return msgspec.structs.replace(facts, head=head, body=left.body or (b"" if entry.d else None))
 
 
 def _name(wants: Wants) -> str:

@@ -262,6 +262,20 @@ class ConfigEntry(_Leaf, frozen=True, kw_only=True, tag="config"):
     weaker: tuple[Weaker, ...] = ()
 
 
+class Sites(msgspec.Struct, frozen=True, kw_only=True):
+    """The second tree over a log: its entries that name a URL, sorted by hashed site and URL (`provenance.sites`).
+
+    Attributes:
+        salt: what sites and URLs are hashed with: the nonce of the log's first entry.
+        size: leaves of the tree.
+        root: its root, "sha256:<hex>".
+    """
+
+    salt: str
+    size: int
+    root: str
+
+
 class EvidenceEntry(_Leaf, frozen=True, kw_only=True, tag="evidence"):
     """A document that was asked for before a decision (robots.txt, tdmrep.json, ...), answered or not.
 
@@ -269,6 +283,7 @@ class EvidenceEntry(_Leaf, frozen=True, kw_only=True, tag="evidence"):
         key: its key in the facts: a path of the authority, or an absolute URL.
         url: the URL asked for.
         authority: the origin it speaks for, "https://host".
+        site: registrable domain of the authority.
         outcome: one word or status for people and for `consulted` ("200", "404", "timeout", ...).
         st: final status; absent when there was no HTTP answer.
         failure: why there was none, or why the body is missing.
@@ -285,6 +300,7 @@ class EvidenceEntry(_Leaf, frozen=True, kw_only=True, tag="evidence"):
     key: str
     url: str
     authority: str
+    site: str = ""
     outcome: str
     st: int | None = None
     failure: str = ""
@@ -375,23 +391,31 @@ class RedecisionEntry(_Leaf, frozen=True, kw_only=True, tag="redecision"):
 
     Attributes:
         of: `seq` of the decision concerned.
-        url: its URL.
+        url: its URL; empty when its text was erased.
+        site: registrable domain of the URL.
         verdict: what holds from now on.
         reason: the reason code.
         why: the cause in words, without personal data.
         config: `seq` of the config entry in force.
+        erased: ids of the records whose bytes were erased.
+        was: the verdict of the entry whose text was erased; absent while it stands.
+        was_final: whether that entry was the last word on its URL.
     """
 
     of: int
     url: str
+    site: str = ""
     verdict: Verdict
     reason: str
     why: str
     config: int
+    erased: tuple[str, ...] = ()
+    was: Verdict | None = None
+    was_final: bool = False
 
 
 class FileEntry(_Leaf, frozen=True, kw_only=True, tag="file"):
-    """A WARC file is finished and will not change any more.
+    """A WARC file is finished, and changes no more but when records in it are erased; then it is entered again.
 
     Pointers prove the records that matter; this proves every byte of the file, WARC headers included.
 
@@ -399,11 +423,13 @@ class FileEntry(_Leaf, frozen=True, kw_only=True, tag="file"):
         f: file, relative to the output folder.
         size: octets.
         d: digest of the whole file as stored, "sha256:<hex>".
+        gone: why the file was removed (its retention period has passed); empty while it is there.
     """
 
     f: str
     size: int
     d: str
+    gone: str = ""
 
 
 class SealEntry(_Leaf, frozen=True, kw_only=True, tag="seal"):
@@ -415,6 +441,7 @@ class SealEntry(_Leaf, frozen=True, kw_only=True, tag="seal"):
         finals: final decisions by verdict, superseded ones left out, likewise.
         counted: what is counted and not entered (duplicates, out of scope, nofollow, over budget).
         files: number of `file` entries in this log.
+        sites: the second tree over all entries before this one.
     """
 
     end: Literal["finished", "stopped", "crashed"]
@@ -422,6 +449,7 @@ class SealEntry(_Leaf, frozen=True, kw_only=True, tag="seal"):
     finals: dict[Verdict, int] = {}
     counted: dict[str, int] = {}
     files: int = 0
+    sites: Sites | None = None
 
 
 Entry: TypeAlias = RunEntry | ConfigEntry | EvidenceEntry | DecisionEntry | RedecisionEntry | FileEntry | SealEntry

@@ -26,6 +26,8 @@ from provenance.entry import (
     SealEntry,
 )
 from provenance.report import Level
+from provenance.segments import Leaf
+from provenance.sites import SiteTree
 from provenance.warcfile import (
     OPEN_SUFFIX,
     WARC_NAME,
@@ -49,7 +51,9 @@ PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;
 CREATE TABLE link (id TEXT PRIMARY KEY, f TEXT, o INTEGER, l INTEGER, type TEXT, d TEXT, pd TEXT, seq INTEGER,
                    uris TEXT, found INTEGER DEFAULT 0) WITHOUT ROWID;
 CREATE INDEX place ON link (f, o);
-CREATE TABLE file (f TEXT PRIMARY KEY, size INTEGER, d TEXT, seq INTEGER, found INTEGER DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE file (f TEXT PRIMARY KEY, size INTEGER, d TEXT, seq INTEGER, gone TEXT, found INTEGER DEFAULT 0)
+                  WITHOUT ROWID;
+CREATE TABLE erased (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE url (key BLOB PRIMARY KEY, run TEXT, seq INTEGER) WITHOUT ROWID;
 CREATE TABLE final (seq INTEGER PRIMARY KEY, key BLOB, verdict TEXT, superseded INTEGER);
 CREATE INDEX final_key ON final (key);
@@ -68,22 +72,41 @@ class Links:
         self._db.executescript(_SCHEMA)
         self._counts: dict[str, Counter[Verdict]] = {}
         self._ends: dict[str, str] = {}
+        self._sites = SiteTree()
+        self._seals: list[tuple[SealEntry, str, str, Counter[Verdict], Counter[Verdict], int]] = []
+        self._gone: dict[int, tuple[Verdict, bool]] = {}  # entries whose text was erased: verdict, whether final
+        self._changed = False  # records were erased, so that files may be entered a second time
 
     def close(self) -> None:
         """Let go of the temporary database."""
         self._db.close()
+        self._sites.close()
 
     # -- what entries claim ------------------------------------------------------------------------------------------
 
-    def see(self, entry: Entry, file: str, line: int) -> None:
-        """Take in one entry that stands in `file` at `line`."""
+    def see(self, leaf: Leaf) -> None:
+        """Take in one leaf of the log."""
+        where = f"line {leaf.number}"
         try:
-            self._see(entry, file, f"line {line}")
+            if leaf.entry is not None:
+                self._see(leaf.entry, leaf.file, where)
+                self._sites.add(leaf.entry, leaf.hash)
+            elif leaf.erased is not None:
+                self._name(leaf.seq, "decision")  # nothing else is ever erased
+                self._sites.add_keys(leaf.erased.site, leaf.erased.url, leaf.seq, leaf.hash)
         except (OverflowError, UnicodeEncodeError):
-            self._level.differs(file, f"line {line}", "a number or text that no crawl writes", _KEEP)
+            self._level.differs(leaf.file, where, "a number or text that no crawl writes", _KEEP)
+
+    @property
+    def erased(self) -> frozenset[str]:
+        """Ids of the records that entries say were erased, or lay in files that were removed."""
+        gone = self._db.execute(
+            "SELECT id FROM erased UNION SELECT id FROM link JOIN file USING (f) WHERE file.gone != ''"
+        )
+        return frozenset(row[0] for row in gone)
 
     def _see(self, entry: Entry, file: str, where: str) -> None:
-        if not isinstance(entry, SealEntry | RedecisionEntry):
+        if not isinstance(entry, SealEntry | RedecisionEntry | FileEntry):
             self._ends.pop(entry.run, None)  # somebody went on with a run that had been sealed
         match entry:
             case DecisionEntry():
@@ -98,14 +121,21 @@ class Links:
             case ConfigEntry():
                 self._name(entry.seq, "config")
             case RedecisionEntry():
-                self._refers(entry.of, "decision", file, where)
-                self._refers(entry.config, "config", file, where)
+                self._see_redecision(entry, file, where)
             case FileEntry():
                 self._see_file(entry, file, where)
             case SealEntry():
                 self._see_seal(entry, file, where)
             case _:
                 pass
+
+    def _see_redecision(self, entry: RedecisionEntry, file: str, where: str) -> None:
+        self._refers(entry.of, "decision", file, where)
+        self._refers(entry.config, "config", file, where)
+        self._db.executemany("INSERT OR IGNORE INTO erased VALUES (?)", ((record,) for record in entry.erased))
+        self._changed = self._changed or bool(entry.erased)
+        if entry.was is not None:
+            self._gone[entry.of] = (entry.was, entry.was_final)
 
     def _see_decision(self, entry: DecisionEntry, file: str, where: str) -> None:
         self._level.count("decisions")
@@ -160,27 +190,41 @@ class Links:
                 self._level.differs(file, where, f"record {pointer.id} is pointed to by an earlier entry, too", _KEEP)
 
     def _see_file(self, entry: FileEntry, file: str, where: str) -> None:
-        row = (entry.f, entry.size, entry.d, entry.seq)
-        if not self._db.execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?, 0)", row).rowcount:
+        row = (entry.f, entry.size, entry.d, entry.seq, entry.gone)
+        if self._db.execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?, ?, 0)", row).rowcount:
+            return
+        if not (self._changed or entry.gone):
             self._level.differs(file, where, f"{entry.f!r} was entered as finished before", _KEEP)
+        self._db.execute("REPLACE INTO file VALUES (?, ?, ?, ?, ?, 0)", row)
 
     def _see_seal(self, entry: SealEntry, file: str, where: str) -> None:
+        """What the entries so far give, to be compared at the end, when it is known which of them were erased."""
         self._ends[entry.run] = entry.end
-        counted = dict(self._counts.get(entry.run, {}))
-        finals = {
-            Verdict(verdict): number
-            for verdict, number in self._db.execute(
-                "SELECT verdict, count(*) FROM final JOIN url USING (key) "
-                "WHERE superseded IS NULL AND run = ? GROUP BY verdict",
-                (entry.run,),
-            )
-        }
+        counted = Counter(self._counts.get(entry.run, {}))
+        finals: Counter[Verdict] = Counter()
+        for verdict, number in self._db.execute(
+            "SELECT verdict, count(*) FROM final JOIN url USING (key) "
+            "WHERE superseded IS NULL AND run = ? GROUP BY verdict",
+            (entry.run,),
+        ):
+            finals[Verdict(verdict)] = number
         files = self._db.execute("SELECT count(*) FROM file").fetchone()[0]
-        told = (_plain(entry.counts), _plain(entry.finals), entry.files)
-        found = (_plain(counted), _plain(finals), files)
-        for name, says, is_so in zip(("counts", "finals", "files"), told, found, strict=True):
-            if says != is_so:
-                self._level.differs(file, where, f"the seal's {name} say {says}, the entries give {is_so}", _KEEP)
+        self._seals.append((entry, file, where, counted, finals, files))
+        if entry.sites is not None and entry.sites != self._sites.summary():
+            what = "the seal's second tree, by which absence is proved, is not that of the entries before it"
+            self._level.differs(file, where, what, _KEEP)
+
+    def _compare_seals(self) -> None:
+        for entry, file, where, counted, finals, files in self._seals:
+            for seq, (verdict, final) in self._gone.items():
+                if seq < entry.seq:
+                    counted[verdict] += 1
+                    finals[verdict] += final
+            told = (_plain(entry.counts), _plain(entry.finals), entry.files)
+            found = (_plain(counted), _plain(finals), files)
+            for name, says, is_so in zip(("counts", "finals", "files"), told, found, strict=True):
+                if says != is_so:
+                    self._level.differs(file, where, f"the seal's {name} say {says}, the entries give {is_so}", _KEEP)
 
     def _name(self, seq: int, kind: str) -> None:
         self._db.execute("INSERT OR IGNORE INTO named VALUES (?, ?)", (seq, kind))
@@ -199,6 +243,7 @@ class Links:
             running: whether a process still writes.
             progress: told what is being read, bytes done and bytes in all.
         """
+        self._compare_seals()
         paths = list(self._paths())
         total = sum(path.lstat().st_size for path in paths)
         done = 0
@@ -261,6 +306,9 @@ class Links:
         query = "SELECT f, o, l, type, d, pd, seq, uris, found FROM link WHERE id = ?"
         link = self._db.execute(query, (record.id,)).fetchone()
         where = f"offset {record.offset}"
+        if self._db.execute("SELECT 1 FROM erased WHERE id = ?", (record.id,)).fetchone():
+            self._compare_erased(record, name)
+            return
         if link is None:
             if lenient:
                 self._level.count("records not entered yet")
@@ -285,6 +333,14 @@ class Links:
             self._level.differs(name, where, f"record {record.id!r} of entry {seq}: {fault}", _KEEP)
         self._db.execute("UPDATE link SET found = 1 WHERE id = ?", (record.id,))
 
+    def _compare_erased(self, record: StoredRecord, name: str) -> None:
+        """An erased record is an empty one with its id."""
+        self._level.count("records erased")
+        if record.block or record.target_uri:
+            what = f"record {record.id!r} was to be erased, and its bytes are still there"
+            self._level.differs(name, f"offset {record.offset}", what, "Run `knockfirst erase` again")
+        self._db.execute("UPDATE link SET found = 1 WHERE id = ?", (record.id,))
+
     def _payload_faults(self, record: StoredRecord, pd: str | None) -> list[str]:
         if pd is None:
             return []
@@ -298,24 +354,27 @@ class Links:
         return []
 
     def _compare_bytes(self, path: Path, name: str, *, running: bool) -> None:
-        row = self._db.execute("SELECT size, d FROM file WHERE f = ?", (name,)).fetchone()
+        row = self._db.execute("SELECT size, d, gone FROM file WHERE f = ?", (name,)).fetchone()
         if row is None:
             if not running:
                 self._level.differs(name, "", "finished, but no entry says so", _RESUME + _KEEP)
             return
         self._db.execute("UPDATE file SET found = 1 WHERE f = ?", (name,))
-        if file_digest(path) != row:
+        if row[2]:
+            self._level.differs(name, "", "was to be removed, and is still there", "Run `knockfirst erase` again")
+        elif file_digest(path) != row[:2]:
             self._level.differs(name, "", f"not the bytes it was finished with ({row[0]} bytes, {row[1]})", _KEEP)
 
     # -- what is left over -------------------------------------------------------------------------------------------
 
     def _report_missing(self) -> None:
         for f, o, kind, record_id, seq in self._db.execute(
-            "SELECT f, o, type, id, seq FROM link WHERE NOT found ORDER BY f, o"
+            "SELECT f, o, type, id, seq FROM link WHERE NOT found AND f NOT IN (SELECT f FROM file WHERE gone != '') "
+            "ORDER BY f, o"
         ):
             what = f"entry {seq} points to {kind} record {record_id!r}, which is not there"
             self._level.differs(f, f"offset {o}", what, "Restore the file from a copy")
-        for f, seq in self._db.execute("SELECT f, seq FROM file WHERE NOT found ORDER BY f"):
+        for f, seq in self._db.execute("SELECT f, seq FROM file WHERE NOT found AND gone = '' ORDER BY f"):
             self._level.differs(f, "", f"entry {seq} says it was finished; it is not there", "Restore it from a copy")
 
     def _report_finality(self) -> None:

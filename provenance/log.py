@@ -11,19 +11,30 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
-
-import msgspec
 
 from provenance.checkpoint import Checkpoint, CheckpointError, open_note, sign
 from provenance.entry import Entry
 from provenance.keys import SigningKey
-from provenance.lines import MAX_LINE_BYTES, from_line, to_line
+from provenance.lines import to_line
+from provenance.segments import (
+    ASIDE,
+    Leaf,
+    LogError,
+    half_sealed,
+    is_sealed,
+    read_entries,
+    read_lines,
+    segment_name,
+    segments,
+    to_leaf,
+)
 from provenance.tree import Frontier, leaf_hash
+
+__all__ = ["Disk", "LogError", "LogWriter", "read_entries"]
 
 SEGMENT_LINES: Final = 1_000_000
 CHECKPOINT: Final = "checkpoint"
@@ -31,15 +42,9 @@ CHECKPOINTS: Final = "checkpoints"
 VERIFIER: Final = "log.vkey"
 LOCK: Final = "lock"
 
-_SEGMENT: Final = re.compile(r"seg-[0-9]{8}\.jsonl")
 #: Where a complete note of `checkpoints` ends: a signature line and the empty line that parts it from the next note.
 _NOTE_END: Final = re.compile(rb"\n\xe2\x80\x94 [^\n]*\n\n")
 _TAIL_BYTES: Final = 65_536
-_READ_BUFFER: Final = 1 << 20
-
-
-class LogError(Exception):
-    """The log cannot be used or written on. The message says what, where, and what to do."""
 
 
 class Disk:
@@ -64,6 +69,10 @@ class Disk:
     def replace(self, source: Path, target: Path) -> None:
         """Rename over an existing file in one step."""
         source.replace(target)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file."""
+        path.unlink()
 
     def fsync_folder(self, folder: Path) -> None:
         """Make the names in a folder durable."""
@@ -115,7 +124,7 @@ class LogWriter:
             if isinstance(error, OSError):
                 raise LogError(f"{folder}: the log cannot be opened ({error}). {_FREE}") from error
             if isinstance(error, CheckpointError):
-                raise LogError(f"{folder}: {error}. {_ASIDE}") from error
+                raise LogError(f"{folder}: {error}. {ASIDE}") from error
             raise
         return writer
 
@@ -260,15 +269,17 @@ class LogWriter:
         torn = self._read_back(signed, visit)
         if signed is not None and self._tree.size < signed.size:
             raise LogError(
-                f"{self.folder}: {self._tree.size} entries are left of {signed.size} that were signed. {_ASIDE}"
+                f"{self.folder}: {self._tree.size} entries are left of {signed.size} that were signed. {ASIDE}"
             )
+        for path in half_sealed(self.folder):  # sealing broke off: what was written of it goes, the lines stay
+            self._disk.remove(path)
         if torn is not None:
             _cut(self._disk, self.folder / segment_name(self._segment), torn)
         if notes_end is not None:
             _cut(self._disk, self.folder / CHECKPOINTS, notes_end)
         if missing:
             _append(self._disk, self.folder / CHECKPOINTS, note + b"\n")
-        if self._tree.size and torn is None:  # what a killed process left in the cache must be durable to be signed
+        if self._lines and torn is None:  # what a killed process left in the cache must be durable to be signed
             with self._disk.open(self.folder / segment_name(self._segment), "ab") as file:
                 self._disk.fsync(file)
         self._durable = self._tree.copy()
@@ -278,7 +289,7 @@ class LogWriter:
         path, line = self.folder / VERIFIER, self.verifier.line().encode() + b"\n"
         if not path.exists():
             if segments(self.folder) or (self.folder / CHECKPOINT).exists():
-                raise LogError(f"{path}: missing beside a log. Put the log's verifier line back, or: {_ASIDE}")
+                raise LogError(f"{path}: missing beside a log. Put the log's verifier line back, or: {ASIDE}")
             _replace(self._disk, path, line)
         elif path.read_bytes() != line:
             raise LogError(
@@ -292,7 +303,7 @@ class LogWriter:
         newest = path.read_bytes() if path.exists() else b""
         last, end, size = _last_note(self.folder / CHECKPOINTS)
         if last not in (b"", newest) and self._size_signed(last) >= self._size_signed(newest):
-            raise LogError(f"{path}: older than the last of `{CHECKPOINTS}`, or gone. {_ASIDE}")
+            raise LogError(f"{path}: older than the last of `{CHECKPOINTS}`, or gone. {ASIDE}")
         return newest, bool(newest) and last != newest, end if end != size else None
 
     def _size_signed(self, note: bytes) -> int:
@@ -306,86 +317,39 @@ class LogWriter:
             self._segment, self._lines, offset = index, 0, 0
             for line in read_lines(path):
                 if not line.endswith(b"\n"):
-                    if path != paths[-1]:
-                        raise LogError(f"{path}: ends inside a line, and another segment follows. {_ASIDE}")
+                    if path != paths[-1] or is_sealed(path):
+                        raise LogError(f"{path}: ends inside a line, and another segment follows. {ASIDE}")
                     torn = offset
                     break
                 self._read_line(path, line[:-1], signed, visit)
                 offset += len(line)
+        if paths and is_sealed(paths[-1]):
+            self._roll()  # what is sealed stays as it is: the next line begins a segment
         return torn
 
     def _read_line(
         self, path: Path, line: bytes, signed: Checkpoint | None, visit: Callable[[Entry], None] | None
     ) -> None:
         self._lines += 1
-        try:
-            entry = from_line(line)
-        except ValueError as error:
-            raise LogError(f"{path}:{self._lines}: no entry ({error}). {_ASIDE}") from error
-        if entry.seq != self._tree.size:
-            raise LogError(f"{path}:{self._lines}: entry {entry.seq} where {self._tree.size} belongs. {_ASIDE}")
-        self._tree.append(leaf_hash(line))
+        leaf = self._leaf(path, line)
+        self._tree.append(leaf.hash)
         if signed is not None and self._tree.size == signed.size and self._tree.root() != signed.root:
-            raise LogError(f"{path}:{self._lines}: the log up to here is not the one that was signed. {_ASIDE}")
-        if visit is not None:
-            visit(entry)
+            raise LogError(f"{path}:{self._lines}: the log up to here is not the one that was signed. {ASIDE}")
+        if visit is not None and leaf.entry is not None:
+            visit(leaf.entry)
+
+    def _leaf(self, path: Path, line: bytes) -> Leaf:
+        try:
+            leaf = to_leaf(line, self._tree.size, path.name, self._lines)
+        except LogError as error:
+            raise LogError(f"{path}:{self._lines}: no entry ({error.__cause__}). {ASIDE}") from error
+        told = leaf.entry or leaf.erased
+        if told is None or told.seq != leaf.seq:
+            raise LogError(f"{path}:{self._lines}: entry {told and told.seq} where {leaf.seq} belongs. {ASIDE}")
+        return leaf
 
 
 _FREE: Final = "Free space or mend the disk, then start the same command again"
-_ASIDE: Final = (
-    "Entries that were signed are lost or changed, so this log cannot be continued: look at it with "
-    "`knockfirst verify`, keep the folder as it is, and crawl into a new one"
-)
-
-
-def segment_name(index: int) -> str:
-    """The file name of a segment."""
-    return f"seg-{index:08d}.jsonl"
-
-
-def segments(folder: Path) -> list[Path]:
-    """The log's segments in order.
-
-    Raises:
-        LogError: one is missing between others, or is not a regular file.
-    """
-    names = sorted(entry.name for entry in folder.iterdir() if _SEGMENT.fullmatch(entry.name))
-    for index, name in enumerate(names):
-        if name != segment_name(index):
-            raise LogError(f"{folder / segment_name(index)}: missing, though {name} is there. {_ASIDE}")
-        if not stat.S_ISREG((folder / name).lstat().st_mode):
-            raise LogError(f"{folder / name}: not a regular file. {_ASIDE}")
-    return [folder / name for name in names]
-
-
-def read_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a segment with their newlines; the last one may lack it.
-
-    Raises:
-        LogError: a line is longer than an entry can be.
-    """
-    with path.open("rb", buffering=_READ_BUFFER) as file:
-        while line := file.readline(MAX_LINE_BYTES + 2):
-            if len(line) > MAX_LINE_BYTES + 1:
-                raise LogError(
-                    f"{path}: a line longer than {MAX_LINE_BYTES} bytes before offset {file.tell()}. {_ASIDE}"
-                )
-            yield line
-
-
-def read_entries(folder: Path) -> Iterator[tuple[bytes, Entry]]:
-    """Every complete line of a log, without its newline, and its entry.
-
-    Raises:
-        LogError: the log cannot be read, or a line is no entry.
-    """
-    for path in segments(folder):
-        for number, line in enumerate(read_lines(path), 1):
-            if line.endswith(b"\n"):
-                try:
-                    yield line[:-1], from_line(line)
-                except msgspec.DecodeError as error:
-                    raise LogError(f"{path}:{number}: no entry ({error}). Run `knockfirst verify`") from error
 
 
 def _lock(folder: Path) -> BinaryIO:
@@ -412,7 +376,7 @@ def _last_note(path: Path) -> tuple[bytes, int, int]:
     ends = [match.end() for match in _NOTE_END.finditer(tail)]
     if not ends:
         if start:
-            raise LogError(f"{path}: no signed note in its last {_TAIL_BYTES} bytes. {_ASIDE}")
+            raise LogError(f"{path}: no signed note in its last {_TAIL_BYTES} bytes. {ASIDE}")
         return b"", 0, size
     begin = ends[-2] if len(ends) > 1 else 0
     return tail[begin : ends[-1] - 1], start + ends[-1], size

@@ -116,12 +116,12 @@ def _inflated(wbits: int, data: Iterator[bytes], *, several: bool, cut: bool) ->
                     raise MessageError("bytes behind the compressed stream")
                 stream = zlib.decompressobj(wbits)
             begun = True
-            yield stream.decompress(rest, _STEP)
-            rest = stream.unused_data if stream.eof else stream.unconsumed_tail
-    if begun and not stream.eof:
-        yield stream.flush()
-        if not stream.eof and not cut:
-            raise MessageError("the compressed stream ends before its end")
+            while piece := stream.decompress(rest, _STEP):
+                yield piece
+                rest = stream.unconsumed_tail
+            rest = stream.unused_data
+    if begun and not stream.eof and not cut:
+        raise MessageError("the compressed stream ends before its end")
 
 
 def _gzip(data: Iterator[bytes], cut: bool) -> Iterator[bytes]:  # noqa: FBT001 - one signature for all decoders
@@ -131,7 +131,7 @@ def _gzip(data: Iterator[bytes], cut: bool) -> Iterator[bytes]:  # noqa: FBT001 
 def _deflate(data: Iterator[bytes], cut: bool) -> Iterator[bytes]:  # noqa: FBT001
     """A zlib stream, or a raw one, as old servers send it."""
     whole = b"".join(data)
-    is_zlib = whole[:1] != b"" and whole[0] & 0x0F == _DEFLATE_METHOD and int.from_bytes(whole[:2]) % 31 == 0
+    is_zlib = bool(whole) and whole[0] & 0x0F == _DEFLATE_METHOD and int.from_bytes(whole[:2]) % 31 == 0
     return _inflated(15 if is_zlib else -15, iter((whole,) if whole else ()), several=False, cut=cut)
 
 

@@ -11,6 +11,7 @@ import hashlib
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -24,6 +25,7 @@ from provenance.installed import code_digest
 from provenance.material import Reader
 from provenance.report import Level
 from provenance.rules import Bundle, Rules
+from provenance.segments import Leaf
 from provenance.story import decision_of
 from provenance.warcfile import open_regular
 from reservations.datafile import DefinitionError
@@ -82,7 +84,7 @@ class Attempts:
             self._memory.put(f"evidence {entry.seq}", entry)
         elif isinstance(entry, DecisionEntry):
             if entry.verdict is Verdict.REDIRECTED and entry.http is not None:
-                hops = (*self._hops(entry), Hop(entry.url, entry.http.st, entry.target))
+                hops = (*(self._hops(entry) or ()), Hop(entry.url, entry.http.st, entry.target))
                 self._memory.put(f"hops {entry.seq}", _Hops(hops[-_MAX_HOPS:]))
             for pointer in entry.warc:
                 if entry.verdict is Verdict.KEPT and pointer.type == "response":
@@ -93,7 +95,10 @@ class Attempts:
         evidence = self._evidence(entry)
         recorded = decision_of(entry, {one.seq: one for one in evidence.values()})
         left = self._reader.read(entry, evidence, self._original(entry))
-        again = decide_again(rules, entry, recorded, left, self._hops(entry))
+        hops = self._hops(entry)
+        if hops is None:
+            left.gone["url"] = "the entry on the URL that redirected here was erased"
+        again = decide_again(rules, entry, recorded, left, hops or ())
         return Case(
             entry=entry,
             file=file,
@@ -112,11 +117,11 @@ class Attempts:
         }
         return {key: one for key, one in found.items() if one is not None}
 
-    def _hops(self, entry: DecisionEntry) -> tuple[Hop, ...]:
+    def _hops(self, entry: DecisionEntry) -> tuple[Hop, ...] | None:
         if entry.via != "redirect" or entry.src is None:
             return ()
         hops = self._memory.get(f"hops {entry.src}", _Hops)
-        return hops.hops if hops else ()
+        return hops.hops if hops else None
 
     def _original(self, entry: DecisionEntry) -> Pointer | None:
         """The record with the payload that a revisit is identical to."""
@@ -140,8 +145,11 @@ class Replay:
         """Let go of files and of the temporary database."""
         self._attempts.close()
 
-    def see(self, entry: Entry, file: str, line: int) -> None:
-        """Take in one entry that stands in `file` at `line`."""
+    def see(self, leaf: Leaf) -> None:
+        """Take in one leaf of the log."""
+        entry, file, line = leaf.entry, leaf.file, leaf.number
+        if entry is None:
+            return
         if isinstance(entry, ConfigEntry):
             self._rules[entry.seq] = self._load(entry, file, line)
         elif isinstance(entry, RunEntry):
@@ -203,7 +211,8 @@ def compare(case: Case) -> str:
     if same:
         return ""
     differing = next(_differences(recorded, again), "nothing that is shown")
-    return f"entry {case.entry.seq} says {_told(recorded)}; its rules give {_told(again)}. First difference: {differing}"
+    both = f"entry {case.entry.seq} says {_told(recorded)}; its rules give {_told(again)}"
+    return f"{both}. First difference: {differing}"
 
 
 def _told(decision: Decision) -> str:
@@ -231,21 +240,27 @@ def load_rules(folder: Path, entry: ConfigEntry) -> Rules:
         RulesError: they are not there, cannot be parsed, or are not those that the entry names.
     """
     octets = _read(folder, f"{entry.rules.removeprefix('sha256:')}.json", _MAX_BUNDLE_BYTES, entry.rules)
-    try:
-        bundle = msgspec.json.decode(octets, type=Bundle)
-        blocklist = None
-        if entry.blocklist:
-            name = f"blocklist-{entry.blocklist.removeprefix('sha256:')}.jsonl"
-            listed = _read(folder, name, _MAX_LIST_BYTES, entry.blocklist)
-            blocklist = Blocklist.load(listed, bundle.blocklist_manifest.encode())
-        rules = Rules(bundle, blocklist)
-    except (msgspec.DecodeError, DefinitionError, BlocklistError, RecursionError) as error:
-        raise RulesError(f"the rules cannot be parsed ({error})") from error
+    listed = b""
+    if entry.blocklist:
+        name = f"blocklist-{entry.blocklist.removeprefix('sha256:')}.jsonl"
+        listed = _read(folder, name, _MAX_LIST_BYTES, entry.blocklist)
+    rules = _parse(octets, listed)
     named = (entry.rules, entry.policy, entry.protocols, entry.blocklist)
-    found = (rules.digest, rules.policy.digest, rules.registry.digest, blocklist.digest if blocklist else "")
-    if named != found or (bundle.blocklist_manifest and not blocklist):
+    blocklist = rules.blocklist.digest if rules.blocklist else ""
+    found = (rules.digest, rules.policy.digest, rules.registry.digest, blocklist)
+    if named != found or (rules.bundle.blocklist_manifest and not blocklist):
         raise RulesError(f"the bundle holds rules {found}, the entry names {named}")
     return rules
+
+
+@lru_cache(maxsize=4)
+def _parse(octets: bytes, listed: bytes) -> Rules:
+    try:
+        bundle = msgspec.json.decode(octets, type=Bundle)
+        blocklist = Blocklist.load(listed, bundle.blocklist_manifest.encode()) if listed else None
+        return Rules(bundle, blocklist)
+    except (msgspec.DecodeError, DefinitionError, BlocklistError, RecursionError) as error:
+        raise RulesError(f"the rules cannot be parsed ({error})") from error
 
 
 def _read(folder: Path, name: str, at_most: int, digest: str) -> bytes:

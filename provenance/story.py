@@ -12,8 +12,8 @@ import msgspec
 
 from provenance.entry import DecisionEntry, Entry, EvidenceEntry, RedecisionEntry
 from provenance.lines import from_line, to_text
-from provenance.log import read_lines, segments
 from provenance.rules import shipped_protocols
+from provenance.segments import read_lines, segments
 from reservations.explain import sentences
 from reservations.model import Decision
 from reservations.registry import Registry
@@ -100,9 +100,7 @@ def decision_of(entry: DecisionEntry, evidence: Mapping[int, EvidenceEntry]) -> 
         effective=entry.effective,
         open=entry.open,
         signals=tuple(signal.signal() for signal in entry.signals),
-        consulted={
-            key: entry.read_as.get(key) or _outcome(value, evidence) for key, value in entry.consulted.items()
-        },
+        consulted={key: entry.read_as.get(key) or _outcome(value, evidence) for key, value in entry.consulted.items()},
         retry_after_s=entry.wait,
         location=entry.target or None,
     )

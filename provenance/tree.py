@@ -93,6 +93,44 @@ def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
     return _subproof(leaves, old_size, whole=True)
 
 
+def range_proof(leaves: Sequence[bytes], first: int, end: int) -> list[bytes]:
+    """The roots of the largest subtrees left and right of the leaves `first` to `end - 1`, from left to right."""
+    if not 0 <= first < end <= len(leaves):
+        raise ValueError(f"no leaves {first} to {end} in a tree of {len(leaves)}")
+    nodes: list[bytes] = []
+
+    def walk(begin: int, stop: int) -> None:
+        if stop <= first or end <= begin:
+            nodes.append(root_of(leaves[begin:stop]))
+        elif stop - begin > 1:
+            middle = begin + _split(stop - begin)
+            walk(begin, middle)
+            walk(middle, stop)
+
+    walk(0, len(leaves))
+    return nodes
+
+
+def root_of_range(size: int, first: int, inside: Sequence[bytes], nodes: Sequence[bytes]) -> bytes | None:
+    """The root that a range proof gives for the leaf hashes `inside`, which begin at `first`; None: it gives none."""
+    end = first + len(inside)
+    if not 0 <= first < end <= size:
+        return None
+    given = iter(nodes)
+
+    def walk(begin: int, stop: int) -> bytes | None:
+        if stop <= first or end <= begin:
+            return next(given, None)
+        if stop - begin == 1:
+            return inside[begin - first]
+        middle = begin + _split(stop - begin)
+        left, right = walk(begin, middle), walk(middle, stop)
+        return None if left is None or right is None else node_hash(left, right)
+
+    root = walk(0, size)
+    return root if next(given, None) is None else None
+
+
 def included(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
     """Whether the proof leads from the leaf hash at `index` to the root of a tree of `size` (RFC 9162 2.1.3.2)."""
     if not 0 <= index < size:

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from provenance.entry import EvidenceEntry, Pointer, timestamp
-from provenance.log import LogError
 from provenance.report import Level, Report
+from provenance.segments import LogError
 from provenance.story import Attempt, Story, is_last_word, story
 from provenance.terminal import plain
 from provenance.verify import LEVELS, VerifyError

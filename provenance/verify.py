@@ -15,20 +15,21 @@ from pathlib import Path
 from typing import Final
 
 from provenance.checkpoint import MAX_NOTE_BYTES, Checkpoint, CheckpointError, Verifier, open_note
-from provenance.entry import ConfigEntry, Entry, RedecisionEntry, RunEntry, SealEntry
+from provenance.entry import ConfigEntry, Entry, FileEntry, RedecisionEntry, RunEntry, SealEntry
 from provenance.lines import from_line
 from provenance.links import Links
-from provenance.log import CHECKPOINT, CHECKPOINTS, LOCK, VERIFIER, LogError, read_lines, segments
+from provenance.log import CHECKPOINT, CHECKPOINTS, LOCK, VERIFIER
 from provenance.replay import Replay, level_3
 from provenance.report import Level, Report
+from provenance.segments import Leaf, LogError, as_erased, half_sealed, read_lines, segments
 from provenance.tree import Frontier, leaf_hash
 from provenance.warcfile import open_regular
 
 Progress = Callable[[str, int, int], None]
 """Told what is being read, bytes done, bytes in all."""
 
-See = Callable[[Entry, str, int], None]
-"""Told each entry, the file it stands in, and its line there."""
+See = Callable[[Leaf], None]
+"""Told each leaf of the log, in order."""
 
 LEVELS: Final = ("L1", "L2", "L3")
 _MAX_VERIFIER_BYTES: Final = 4_096
@@ -78,7 +79,7 @@ def verify(
             links.compare(running=running, progress=tell)
         if "L3" in levels:
             report.levels.append(replayed)
-            replay.finish()
+            replay.finish(links.erased)
     return report
 
 
@@ -99,12 +100,16 @@ class _Integrity:
         self._torn = 0
         self._read = 0
         self._last: Entry | None = None
+        self._erased: dict[int, int] = {}  # entries whose text is gone, with the entry that is to say so
+        self._says_erased: dict[int, int] = {}
 
     def check(self, see: Sequence[See], progress: Progress) -> None:
         try:
             self._compare_head()
             paths = segments(self._folder)
             total = sum(path.stat().st_size for path in paths)
+            for path in half_sealed(self._folder):
+                self._broke_off(f"log/{path.name}", "", "sealing broke off: the open segment lies beside it")
             for path in paths:
                 self._check_segment(path, see, lambda: progress("log", self._read, total))
             progress("log", total, total)
@@ -112,9 +117,7 @@ class _Integrity:
             self._level.differs("log", "", str(error), _KEEP)
         self._finish()
 
-    def _check_segment(
-        self, path: Path, see: Sequence[See], progress: Callable[[], None]
-    ) -> None:
+    def _check_segment(self, path: Path, see: Sequence[See], progress: Callable[[], None]) -> None:
         name = f"log/{path.name}"
         for number, line in enumerate(read_lines(path), 1):
             self._read += len(line)
@@ -129,22 +132,48 @@ class _Integrity:
 
     def _check_line(self, line: bytes, name: str, number: int, see: Sequence[See]) -> None:
         seq = self._tree.size
-        self._tree.append(leaf_hash(line))
+        try:
+            erased = as_erased(line)
+        except ValueError as error:
+            self._level.differs(name, f"line {number}", f"no entry ({error})", _KEEP)
+            erased = None
+        hashed = leaf_hash(line) if erased is None else erased.hash
+        self._tree.append(hashed)
         self._compare_head()
         self._level.count("entries")
+        entry = self._entry(line, name, number) if erased is None else None
+        told = entry or erased
+        if told is None:
+            return
+        if told.seq != seq:
+            self._level.differs(name, f"line {number}", f"entry {told.seq} where {seq} belongs", _KEEP)
+        if erased is not None:
+            self._erased[seq] = erased.by
+        self._note(entry, name, number)
+        leaf = Leaf(seq=seq, file=name, number=number, line=line, hash=hashed, entry=entry, erased=erased)
+        for part in see:
+            part(leaf)
+
+    def _entry(self, line: bytes, name: str, number: int) -> Entry | None:
         try:
             entry = from_line(line)
         except ValueError as error:
             self._level.differs(name, f"line {number}", f"no entry ({error})", _KEEP)
-            return
+            return None
         if not (line.isascii() and line.decode("ascii").isprintable()):
             self._level.differs(name, f"line {number}", "holds characters that a log line never does", _KEEP)
-        if entry.seq != seq:
-            self._level.differs(name, f"line {number}", f"entry {entry.seq} where {seq} belongs", _KEEP)
-        self._last = self._last if isinstance(entry, RedecisionEntry) else entry
-        self._note_rules(entry, name, number)
-        for part in see:
-            part(entry, name, number)
+        return entry
+
+    def _note(self, entry: Entry | None, name: str, number: int) -> None:
+        """What level 1 itself remembers of an entry."""
+        if isinstance(entry, RedecisionEntry | FileEntry):
+            if isinstance(entry, RedecisionEntry) and entry.was is not None:
+                self._says_erased[entry.seq] = entry.of
+            if isinstance(entry, RedecisionEntry) or isinstance(self._last, SealEntry):
+                return  # entered after the seal: what was erased since, and the files that this changed
+        if entry is not None:
+            self._last = entry
+            self._note_rules(entry, name, number)
 
     def _note_rules(self, entry: Entry, name: str, number: int) -> None:
         match entry:
@@ -222,6 +251,12 @@ class _Integrity:
 
     def _finish(self) -> None:
         size = self._tree.size
+        for seq, by in self._erased.items():
+            self._level.count("texts erased")
+            if self._says_erased.get(by) != seq:
+                self._level.differs(
+                    "log", f"entry {seq}", "its text is gone, and no entry says that it was erased", _KEEP
+                )
         while self._head is not None:
             if not self._running:
                 what = f"{self._head.size} entries were signed, {size} are there"

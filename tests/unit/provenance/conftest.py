@@ -1,11 +1,13 @@
-"""A small output folder made by hand: a log with its key, WARC files of plain gzip members."""
+"""A small output folder made by hand: a log with its key, WARC files of plain gzip members, decisions by real rules."""
 
 import gzip
 import hashlib
 import itertools
 import uuid
+from contextlib import closing, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from provenance import keys
@@ -25,12 +27,18 @@ from provenance.entry import (
 )
 from provenance.links import finished_files
 from provenance.log import LogWriter
+from provenance.rules import Rules
+from provenance.segments import LogError
+from provenance.sites import site_tree
 from provenance.tree import leaf_hash
-from reservations.model import Category, Value, Verdict
+from reservations.model import Answer, Category, Facts, Head, Header, Verdict, Want, Wants
 
 ORIGIN = "crawler.example.org/test"
 NOW = 1_795_420_800_000
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
+ABSENT = b"HTTP/1.1 404 Not Found\r\n\r\n"
+HTML = (Header("Content-Type", "text/html"),)
+RULES = Rules.load(tokens=("KnockfirstBot",))
 
 
 def sha256(octets):
@@ -79,9 +87,17 @@ class Crawled:
             spider="web",
             key=self.log.verifier.line(),
         )
+        self.rules = out / "log" / "rules" / f"{RULES.digest[7:]}.json"
+        self.rules.parent.mkdir()
+        self.rules.write_bytes(RULES.bundle.encode())
         self.config = self.enter(
-            ConfigEntry, rules="sha256:1", policy="sha256:2", policy_name="p 1", protocols="sha256:3"
+            ConfigEntry,
+            rules=RULES.digest,
+            policy=RULES.policy.digest,
+            policy_name="p 1",
+            protocols=RULES.registry.digest,
         )
+        self.answers = {}
         self.store("warc", "warcinfo", "", b"software: test\r\n")
         self.store("evidence", "warcinfo", "", b"software: test\r\n")
 
@@ -105,23 +121,31 @@ class Crawled:
             f=f"{folder}/{path.name}", o=offset, l=len(member), id=record_id, type=kind, d=sha256(block), pd=pd
         )
 
-    def robots(self, authority="https://example.org"):
-        url = authority + "/robots.txt"
-        body = b"User-agent: *\nDisallow: /private\n"
-        pointer = self.store("evidence", "response", url, HEAD + body, pd=sha256(body))
-        return self.enter(
+    def document(self, authority, key, head, body=b""):
+        url = authority + key
+        pointer = self.store("evidence", "response", url, head + body, pd=sha256(body) if body else None)
+        answer = Answer(url=url, status=200 if body else 404, headers=HTML if body else (), body=body, fetched_at=NOW)
+        seq = self.enter(
             EvidenceEntry,
-            key="/robots.txt",
+            key=key,
             url=url,
             authority=authority,
-            outcome="200",
-            st=200,
+            site=authority.partition("//")[2],
+            outcome=str(answer.status),
+            st=answer.status,
             fetched=NOW,
             expires=NOW + 86_400_000,
-            d=sha256(body),
+            d=sha256(body) if body else "",
             len=len(body),
             warc=(pointer,),
         )
+        self.answers[authority, key] = answer, seq
+        return seq
+
+    def robots(self, authority="https://example.org"):
+        seq = self.document(authority, "/robots.txt", HEAD, b"User-agent: *\nDisallow: /private\n")
+        self.document(authority, "/.well-known/tdmrep.json", ABSENT)
+        return seq
 
     def decide(self, **fields):
         entry = decision(self.log.next_seq, config=self.config, lease=next(self._serial), **fields)
@@ -130,38 +154,59 @@ class Crawled:
             self.finals[entry.verdict] = self.finals.get(entry.verdict, 0) + 1
         return self.log.append(entry)
 
+    def examined(self, url, body=None):
+        """The entry's fields that the rules give, and those that say what was asked for."""
+        authority = "/".join(url.split("/")[:3])
+        facts, consulted = Facts(url=url, at=NOW), {}
+        while isinstance(answer := RULES.examine(facts), Wants):
+            if answer.what is Want.DOCUMENT:
+                if (authority, answer.key) not in self.answers:
+                    self.robots(authority)
+                known, consulted[answer.key] = self.answers[authority, answer.key]
+                facts = msgspec.structs.replace(facts, documents={**facts.documents, answer.key: known})
+            elif answer.what is Want.HEAD:
+                facts = msgspec.structs.replace(facts, head=Head(status=200, headers=HTML))
+            else:
+                facts = msgspec.structs.replace(facts, body=body)
+        return {
+            "verdict": answer.verdict,
+            "reason": answer.reason,
+            "gate": answer.gate,
+            "strict": answer.strict,
+            "effective": answer.effective,
+            "open": answer.open,
+            "signals": tuple(LoggedSignal.of(one, ev=consulted.get(one.source)) for one in answer.signals),
+            "consulted": {**answer.consulted, **consulted},
+            "at": NOW,
+            "site": authority.partition("//")[2],
+            "final": True,
+        }
+
     def raw(self, line):
         """Puts a line into the log, whatever it is, as the holder of the key can."""
         self.log._tree.append(leaf_hash(line))
         self.log._waiting.append(line)
 
     def kept(self, url, body=b"<p>Hello</p>", *, warc=None, **fields):
+        known = self.examined(url, body)
         if warc is None:
             response = self.store("warc", "response", url, HEAD + body, pd=sha256(body))
             warc = (response, self.store("warc", "request", url, b"GET / HTTP/1.1\r\n\r\n"))
         http = Http(st=200, ct="text/html", len=len(body))
-        known = {"verdict": Verdict.KEPT, "reason": "policy.open", "gate": "body", "final": True}
         return self.decide(url=url, http=http, warc=warc, **(known | fields))
 
-    def refused(self, url, robots, **fields):
-        signal = LoggedSignal(
-            p="robots",
-            reason="robots.disallow",
-            carrier="robots_txt",
-            src="/robots.txt",
-            loc="line 2",
-            rule="Disallow: /private",
-            strict={Category.CRAWL: Value.DENY},
-            effective={Category.CRAWL: Value.DENY},
-            ev=robots,
-        )
-        return self.decide(url=url, final=True, signals=(signal,), consulted={"/robots.txt": robots}, **fields)
+    def refused(self, url, robots=None, **fields):
+        return self.decide(url=url, **(self.examined(url) | fields))
 
     def finish(self, end="finished"):
         files = list(finished_files(self.out, set()))
         for name, size, digest in files:
             self.enter(FileEntry, f=name, size=size, d=digest)
-        self.enter(SealEntry, end=end, counts=self.counts, finals=self.finals, files=len(files))
+        self.log.sync()
+        sites = None
+        with suppress(LogError, OverflowError), closing(site_tree(self.out / "log")) as tree:
+            sites = tree.summary()
+        self.enter(SealEntry, end=end, counts=self.counts, finals=self.finals, files=len(files), sites=sites)
         self.log.close()
 
 

@@ -14,7 +14,8 @@ import pytest
 from provenance import keys
 from provenance.checkpoint import open_note
 from provenance.lines import from_line
-from provenance.log import Disk, LogError, LogWriter, read_entries, segments
+from provenance.log import Disk, LogWriter
+from provenance.segments import LogError, read_entries, segments
 from provenance.tree import Frontier, leaf_hash
 from provenance.verify import verify
 

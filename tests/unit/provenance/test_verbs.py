@@ -31,8 +31,8 @@ def run():
 def test_clean_folder_exits_0_and_says_what_it_proves(run, whole):
     result = run("verify", whole)
     assert result.exit_code == 0
-    assert "9 entries, 9 of them signed; sealed: the crawl had nothing left to do." in result.stdout
-    assert result.stdout.count("nothing differs") == 2
+    assert "10 entries, 10 of them signed; sealed: the crawl had nothing left to do." in result.stdout
+    assert result.stdout.count("nothing differs") == 3
     assert result.stdout.count("This proves:") == result.stdout.count("This does not prove:") == 2
     assert "as the folder says" in result.stdout
 
@@ -62,7 +62,7 @@ def test_key_from_elsewhere_is_used(run, whole, key):
 def test_verify_answers_in_json(run, whole):
     told = json.loads(run("verify", whole, "--json").stdout)
     assert told["clean"] is True
-    assert [level["name"] for level in told["levels"]] == ["L1", "L2"]
+    assert [level["name"] for level in told["levels"]] == ["L1", "L2", "L3"]
     assert told["levels"][0]["proves_not"]
 
 
@@ -87,7 +87,7 @@ def test_refused_url_is_explained_with_rule_and_evidence(run, whole):
     assert "/robots.txt, line 2" in result.stdout
     assert "evidence: https://example.org/robots.txt: 200, fetched " in result.stdout
     assert "response in evidence/evidence-0.warc.gz at " in result.stdout
-    assert "entry 4: log/seg-00000000.jsonl, line 5; rules of entry 1" in result.stdout
+    assert "entry 5: log/seg-00000000.jsonl, line 6; rules of entry 1" in result.stdout
 
 
 def test_kept_url_is_explained_with_its_records(run, whole):

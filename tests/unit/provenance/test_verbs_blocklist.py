@@ -77,10 +77,10 @@ def test_key_is_the_owners_alone_and_is_never_overwritten(signed):
 def test_build_that_was_signed_verifies_and_the_crawler_can_load_it(signed):
     out, _, public = signed
     assert "can be used" in _run("verify", out, "--keys", public).stdout
-    blocklist, build = builds.load_build(out, keys=[public], today=TODAY.date())
+    blocklist, manifest = builds.load_build(out, keys=[public], today=TODAY.date())
     assert blocklist.has_eu_source
     assert blocklist.version == "2026.11.22-1"
-    assert (out / "blocklist.jsonl").read_bytes() == build.jsonl
+    assert (out / "manifest.json").read_bytes() == manifest
 
 
 def test_build_verifies_as_a_signed_note(signed):
@@ -89,7 +89,7 @@ def test_build_verifies_as_a_signed_note(signed):
     assert re.fullmatch(rb"\{[^\n]+\}\n\n\xe2\x80\x94 a\.berg [A-Za-z0-9+/=]+\n", note)
 
 
-@pytest.mark.parametrize("name", ["blocklist.jsonl", "manifest.json", "manifest.sig"])
+@pytest.mark.parametrize("name", ["blocklist.jsonl", "blocklist.index", "manifest.json", "manifest.sig"])
 def test_build_with_a_file_changed_or_missing_fails(signed, name):
     out, _, public = signed
     whole = (out / name).read_bytes()
@@ -166,7 +166,7 @@ def test_bundled_suffix_list_knows_both_sections():
 
 
 def test_folder_that_is_no_build_is_refused(tmp_path):
-    with pytest.raises(BlocklistError, match=r"blocklist\.jsonl"):
+    with pytest.raises(BlocklistError, match=r"manifest\.json"):
         builds.load_build(tmp_path, keys=[], today=TODAY.date())
 
 
