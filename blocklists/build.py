@@ -1,7 +1,8 @@
 """Decision files -> the compiled build that the crawler loads, and the gate through which it loads one.
 
-A build is two files: `blocklist.jsonl`, one line a decision, entry and exemption in canonical order and spelling, and
-`manifest.json`, which names the first by digest and is signed (`signing`). The same files and day give the same bytes.
+A build is three files: `blocklist.jsonl`, one line a decision, entry and exemption in canonical order and spelling;
+`blocklist.index`, what of it is in force, to be loaded at once; and `manifest.json`, which names both by digest and is
+signed (`signing`). The same files and day give the same bytes.
 A build that is unsigned, damaged, too old, older than the one in use or suddenly much smaller is refused: the crawler
 then stops rather than going on without a list.
 """
@@ -14,16 +15,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-import msgspec
-
 from blocklists.decisions import Book
+from blocklists.index import digest_of
 from blocklists.lint import PublicSuffix, lint
-from blocklists.match import FORMAT, Blocklist, digest_of, read_manifest
+from blocklists.match import FORMAT, Blocklist, Line, index_of, read_manifest
 from blocklists.model import (
     ENFORCED,
     BlocklistError,
     Entry,
-    Exemption,
     FaultsError,
     Level,
     ListingDecision,
@@ -39,14 +38,12 @@ MAX_LOSS_PERCENT: Final = 10
 
 _VERSION: Final = re.compile(r"[0-9]{4}\.[0-9]{2}\.[0-9]{2}-[1-9][0-9]{0,3}")
 
-Line = ListingDecision | Entry | Exemption
-_LINE: Final = msgspec.json.Decoder(Line)
-
 
 class Build(NamedTuple):
-    """The two files of a build, as bytes."""
+    """The files of a build, as bytes."""
 
     jsonl: bytes
+    indexed: bytes
     manifest: bytes
 
 
@@ -79,12 +76,15 @@ def compile_build(
     book, faults = lint(files, today=today, is_public_suffix=is_public_suffix)
     if errors := [fault for fault in faults if fault.level is Level.ERROR]:
         raise FaultsError(errors)
-    jsonl = b"".join(canonical(line) + b"\n" for line in _ordered(book))
+    lines = list(_ordered(book))
+    jsonl = b"".join(canonical(line) + b"\n" for line in lines)
+    index = index_of(lines)
     manifest = Manifest(
         format=FORMAT,
         version=version,
         created=now.astimezone(dt.UTC).replace(microsecond=0),
         digest=digest_of(jsonl),
+        index=digest_of(index),
         suffix_list=suffix_list,
         counts=_counts(book, today),
         overdue=tuple(sorted(one.id for one in _decisions(book) if one.review_by < today)),
@@ -92,11 +92,12 @@ def compile_build(
         inputs={name: digest_of(files[name].encode()) for name in sorted(files)},
         shrunk_because=shrunk_because,
     )
-    return Build(jsonl, canonical(manifest) + b"\n")
+    return Build(jsonl, index, canonical(manifest) + b"\n")
 
 
 def open_build(
-    build: Build,
+    index: bytes,
+    manifest: bytes,
     signature: bytes,
     *,
     keys: Iterable[str],
@@ -107,7 +108,8 @@ def open_build(
     """The list of a build, once it has shown whose it is and that it can be relied on today.
 
     Args:
-        build: the two files.
+        index: `blocklist.index`.
+        manifest: `manifest.json`.
         signature: `manifest.sig`.
         keys: the public keys of staff who may sign lists.
         today: the day of use.
@@ -117,9 +119,20 @@ def open_build(
     Raises:
         BlocklistError: unsigned, signed by others, damaged, too old, a step back, or shrunken.
     """
-    verify_manifest(build.manifest, signature, keys)
-    blocklist = Blocklist.load(build.jsonl, build.manifest)
-    manifest = blocklist.manifest
+    verify_manifest(manifest, signature, keys)
+    blocklist = Blocklist.open(index, manifest)
+    check_age(blocklist.manifest, today, max_age_days)
+    if previous is not None:
+        check_succession(read_manifest(previous), blocklist.manifest)
+    return blocklist
+
+
+def check_age(manifest: Manifest, today: dt.date, max_age_days: int = MAX_AGE_DAYS) -> None:
+    """Whether a build may be used on that day.
+
+    Raises:
+        BlocklistError: it is too old, or made after that day.
+    """
     age = (today - manifest.created.date()).days
     if age > max_age_days:
         raise BlocklistError(
@@ -133,9 +146,6 @@ def open_build(
             "manifest.json",
             "Set the clock of this machine, or of the one that compiled it.",
         )
-    if previous is not None:
-        check_succession(read_manifest(previous), manifest)
-    return blocklist
 
 
 def check_succession(before: Manifest, after: Manifest) -> None:
@@ -157,18 +167,6 @@ def check_succession(before: Manifest, after: Manifest) -> None:
             "manifest.json",
             "If so many were lifted, compile with --shrunk-because and the reason; else look for missing files.",
         )
-
-
-def read_lines(jsonl: bytes) -> list[Line]:
-    """Everything that a compiled list holds, with every field.
-
-    Raises:
-        BlocklistError: a line is damaged.
-    """
-    try:
-        return [_LINE.decode(line) for line in jsonl.splitlines()]
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-        raise BlocklistError(f"A line cannot be read: {fault}.", "blocklist.jsonl", "Compile it again.") from fault
 
 
 def _decisions(book: Book) -> list[ListingDecision]:

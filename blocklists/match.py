@@ -1,9 +1,9 @@
-"""Is a URL on the list: the compiled build in memory, and the walk over a host's labels that looks it up.
+"""Is a URL on the list: the compiled index, and the walk over a host's labels that asks it.
 
 The narrowest entry wins; an exemption counts only against its own decision, and only where it is narrower than the
 entry. No substring, no pattern, no public suffix list: `a.b.c` is looked up as `a.b.c`, `b.c`, `c`, so that an entry
 is found at any depth and the answer cannot drift with somebody else's data. A host that is not listed, the usual
-case, costs one dictionary look-up a label.
+case, costs one look into the index.
 
 CoP Copyright 1.2(b), https://digital-strategy.ec.europa.eu/en/policies/contents-code-gpai.
 """
@@ -11,26 +11,25 @@ CoP Copyright 1.2(b), https://digital-strategy.ec.europa.eu/en/policies/contents
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import re
-from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
 
+from blocklists.index import Index, Row, build_index, digest_of, place_of
 from blocklists.model import (
     EEA,
-    ENFORCED,
     OFFICIAL,
     BlocklistError,
+    Entry,
     Exemption,
     Hit,
     ListingDecision,
     Manifest,
     Match,
     Source,
-    Status,
     entry_id,
 )
 from reservations.model import Category, Signal, Value
@@ -44,16 +43,16 @@ _PLAIN: Final = re.compile(
 #: Folders of a path that an entry can name; what lies deeper belongs to them.
 MAX_FOLDERS: Final = 8
 
-#: Version of the form of both files of a build.
-FORMAT: Final = 1
+#: Version of the form of a build's files.
+FORMAT: Final = 2
 
 #: What stands around the path of a canonical URL.
 _PATH: Final = re.compile(r"^[a-z]+://[^/?#]*|[?#].*", re.DOTALL)
 
 _EXCERPT_CHARS: Final = 256
-
-
-_T = TypeVar("_T")
+#: Members of an enumeration are looked up slowly, and these for every hit.
+_HOST: Final = Match.HOST
+_PATH_ALONE: Final = Match.PATH
 
 
 class Key(NamedTuple):
@@ -64,17 +63,8 @@ class Key(NamedTuple):
     path: str = ""
 
 
-class _Row(msgspec.Struct, frozen=True, tag_field="t", tag="entry"):
-    """The part of an entry that a look-up needs; the rest stays in the file."""
-
-    decision: str
-    host: str
-    match: Match
-    status: Status
-    path: str = ""
-
-
-_LINE: Final = msgspec.json.Decoder(_Row | ListingDecision | Exemption)
+Line = ListingDecision | Entry | Exemption
+_LINE: Final = msgspec.json.Decoder(Line)
 _MANIFEST: Final = msgspec.json.Decoder(Manifest)
 
 
@@ -161,30 +151,30 @@ def has_eu_source(manifest: Manifest) -> bool:
 class Blocklist:
     """A compiled build, ready to be asked. Immutable: a newer build is a new object."""
 
-    def __init__(
-        self,
-        manifest: Manifest,
-        decisions: Iterable[ListingDecision],
-        rows: Iterable[_Row],
-        exempt: Iterable[Exemption],
-    ) -> None:
+    def __init__(self, manifest: Manifest, index: Index) -> None:
         self.manifest = manifest
-        self._decisions = {decision.id: decision for decision in decisions}
-        self._rows = _grouped((Key(row.host, row.match, row.path), row) for row in rows if row.status in ENFORCED)
-        self._exempt = _grouped((Key(one.host, one.match, one.path), one) for one in exempt)
-        self._names = {key.host for key in self._rows}
-        self._with_folders = {key.host for key in (*self._rows, *self._exempt) if key.match is Match.PATH}
-        strangers = {row.decision for rows in self._rows.values() for row in rows} - self._decisions.keys()
-        if strangers:
+        self._index = index
+        self._decisions = index.decisions
+
+    @classmethod
+    def open(cls, index: bytes, manifest: bytes) -> Blocklist:
+        """The list out of its compiled index. Who signed the manifest is `build.open_build`'s business.
+
+        Raises:
+            BlocklistError: the files are damaged, or do not belong together.
+        """
+        stated = read_manifest(manifest)
+        if stated.index != digest_of(index):
             raise BlocklistError(
-                f"Entries name decisions that are not there: {sorted(strangers)[:5]}.",
-                "blocklist.jsonl",
-                "Compile the list again.",
+                "The index is not the one that the manifest describes.",
+                "blocklist.index",
+                "Take all files from the same build.",
             )
+        return cls(stated, Index(index))
 
     @classmethod
     def load(cls, jsonl: bytes, manifest: bytes) -> Blocklist:
-        """The list out of its two files. Who signed them is `build.open_build`'s business.
+        """The list out of its readable lines, as kept beside a log; the index is made anew.
 
         Raises:
             BlocklistError: the files are damaged, or do not belong together.
@@ -194,18 +184,9 @@ class Blocklist:
             raise BlocklistError(
                 "The list is not the one that its manifest describes.",
                 "blocklist.jsonl",
-                "Take both files from the same build.",
+                "Take all files from the same build.",
             )
-        try:
-            lines = [_LINE.decode(line) for line in jsonl.splitlines()]
-        except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-            raise BlocklistError(f"A line cannot be read: {fault}.", "blocklist.jsonl", "Compile it again.") from fault
-        return cls(
-            stated,
-            (line for line in lines if isinstance(line, ListingDecision)),
-            (line for line in lines if isinstance(line, _Row)),
-            (line for line in lines if isinstance(line, Exemption)),
-        )
+        return cls(stated, Index(index_of(read_lines(jsonl))))
 
     @property
     def version(self) -> str:
@@ -234,43 +215,74 @@ class Blocklist:
             reservations.urls.UrlError: it is neither a URL nor a host.
         """
         host, path = locate(url_or_host)
-        names = self._names
-        name = host
-        while name not in names:
-            name = name.partition(".")[2]
-            if not name:
-                return None
-        return self._narrowest(host, path if host in self._with_folders else "", on)
+        place = folder = place_of(host)
+        if host in self._index.folders:
+            folder += b"".join(f"/{name}".encode("utf-8", "surrogateescape") for name in segments(path)[:MAX_FOLDERS])
+            folder += b"/"
+        covering = self._index.covering(folder)
+        return self._narrowest(host, place, covering, on) if covering else None
 
-    def _narrowest(self, host: str, path: str, on: dt.date) -> Hit | None:
-        exempt: set[str] = set()
-        for key in walk(host, path):
-            hits = [
-                self._hit(row)
-                for row in self._rows.get(key, ())
-                if row.decision not in exempt and not self._decisions[row.decision].lapsed(on)
-            ]
-            if hits:
-                return min(hits, key=lambda hit: (hit.held, hit.tier, hit.date, hit.entry))
-            exempt.update(one.excepts for one in self._exempt.get(key, ()) if on <= one.until)
+    def _narrowest(self, host: str, place: bytes, covering: list[bytes], on: dt.date) -> Hit | None:
+        exempt: set[int] = set()
+        for listed in reversed(covering):
+            levels = self._index.rows(listed)
+            for rows in levels if listed == place else levels[1:]:
+                if not rows:
+                    continue
+                hits = [row for row in rows if row.until is None and row.decision not in exempt]
+                hits = [row for row in hits if not self._decisions[row.decision].lapsed(on)]
+                if hits:
+                    found = hits[0] if len(hits) == 1 else min(hits, key=self._weight)
+                    return self._hit(found, host, place, listed)
+                exempt.update(row.decision for row in rows if row.until is not None and on <= row.until)
         return None
 
-    def _hit(self, row: _Row) -> Hit:
+    def _weight(self, row: Row) -> tuple[bool, int, dt.date, str]:
         decision = self._decisions[row.decision]
+        return row.held, decision.tier, decision.date, decision.id
+
+    def _hit(self, row: Row, host: str, place: bytes, listed: bytes) -> Hit:
+        decision = self._decisions[row.decision]
+        path = ""
+        if row.match is _PATH_ALONE:
+            path = listed[len(place) : -1].decode("utf-8", "surrogateescape")
+        elif row.match is not _HOST:
+            host = host[len(place) - len(listed) :]
         return Hit(
-            entry=entry_id(row.decision, row.host, row.match, row.path),
+            entry=entry_id(decision.id, host, row.match, path),
             decision=decision.id,
-            host=row.host,
+            host=host,
             match=row.match,
-            path=row.path,
+            path=path,
             authority=decision.authority,
             authority_type=decision.authority_type,
             country=decision.country,
             reference=decision.reference,
             date=decision.date,
             tier=decision.tier,
-            held=row.status is Status.SUSPENDED,
+            held=row.held,
         )
+
+
+def read_lines(jsonl: bytes) -> list[Line]:
+    """Everything that a compiled list holds, with every field.
+
+    Raises:
+        BlocklistError: a line is damaged.
+    """
+    try:
+        return [_LINE.decode(line) for line in jsonl.splitlines()]
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise BlocklistError(f"A line cannot be read: {fault}.", "blocklist.jsonl", "Compile it again.") from fault
+
+
+def index_of(lines: list[Line]) -> bytes:
+    """The index of these lines."""
+    return build_index(
+        (line for line in lines if isinstance(line, ListingDecision)),
+        (line for line in lines if isinstance(line, Entry)),
+        (line for line in lines if isinstance(line, Exemption)),
+    )
 
 
 def signals_for(hit: Hit) -> Signal:
@@ -288,15 +300,3 @@ def signals_for(hit: Hit) -> Signal:
         effective=closed,
         issues=("suspended",) if hit.held else (),
     )
-
-
-def digest_of(data: bytes) -> str:
-    """The name of these bytes: "sha256:<hex>"."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-def _grouped(pairs: Iterable[tuple[Key, _T]]) -> dict[Key, tuple[_T, ...]]:
-    groups: dict[Key, tuple[_T, ...]] = {}
-    for key, value in pairs:
-        groups[key] = (*groups.get(key, ()), value)
-    return groups

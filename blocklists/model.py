@@ -152,13 +152,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a compiled build says of itself. Its signed bytes vouch for `blocklist.jsonl` through `digest`.
+    """What a compiled build says of itself. Its signed bytes vouch for both other files.
 
     Attributes:
         format: version of this file format.
         version: date and counter of the build, "2026.11.22-1".
         created: when it was compiled.
         digest: "sha256:<hex>" of blocklist.jsonl.
+        index: the same of blocklist.index.
         suffix_list: which public suffix list the lint looked at.
         counts: entries by status, and "decisions", "exemptions", "enforced" (in force on the day of compiling).
         overdue: ids of decisions whose review is late; they are enforced all the same.
@@ -171,6 +172,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     version: str
     created: dt.datetime
     digest: str
+    index: str
     suffix_list: str
     counts: dict[str, int]
     overdue: tuple[str, ...]

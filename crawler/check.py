@@ -47,6 +47,10 @@ class Step(msgspec.Struct, frozen=True):
     came: str
 
 
+async def _as_loaded() -> None:
+    """One URL is decided under the blocklist as it was loaded a moment ago."""
+
+
 async def check_url(
     url: str,
     *,
@@ -65,6 +69,7 @@ async def check_url(
         pace=Pace(delay_s=0.0, backoff_s=0.0),
         now_ms=now_ms,
         headers=headers,
+        renew=_as_loaded,
     )
     facts = Facts(url=url, attempt=rules.policy.tries, at=now_ms())
     fetched: Fetched | None = None

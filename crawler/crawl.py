@@ -27,6 +27,7 @@ from crawler.download.limits import Limits
 from crawler.download.tls import client_context
 from crawler.frontier import Outcome, open_frontier
 from crawler.frontier.errand import MOST_HOPS, found
+from crawler.listing import Listing, ListRefusedError
 from crawler.options import Fault, Options
 from crawler.origins import Origins
 from crawler.politeness import Pace
@@ -36,7 +37,6 @@ from crawler.warc.records import crawl_info
 from crawler.warc.writer import WarcWriter
 from provenance import entry as leaves
 from provenance import keys
-from provenance.builds import load_build
 from provenance.installed import code_digest
 from provenance.log import LogWriter
 from provenance.rules import Rules
@@ -80,7 +80,8 @@ class Crawl:
         self.identity = options.identity
         self.settings = crawler.settings
         self.rules: Rules
-        self._list = b""
+        self.listing: Listing | None = None
+        self._renewing = asyncio.Lock()
         self.key: keys.SigningKey
         self.file: CrawlFile
         self.visits: dict[int, Visit] = {}
@@ -132,16 +133,14 @@ class Crawl:
         faults: list[Fault] = []
         listed = None
         if options.blocklist and options.blocklist_keys:
+            memory = options.key.with_name(f"{options.key.name}.lists")
+            self.listing = Listing(options.blocklist, options.blocklist_keys, memory, today=lambda: _utc().date())
             try:
-                blocklist, build = load_build(options.blocklist, keys=options.blocklist_keys, today=_utc().date())
+                self.listing.accept()
             except BlocklistError as error:
                 faults.append(Fault("KNOCKFIRST_BLOCKLIST", str(error), "ask the staff who keep the list for a build"))
             else:
-                listed, self._list = (blocklist, build.manifest), build.jsonl
-                if not blocklist.has_eu_source:
-                    what = f"{options.blocklist} holds no name that a court or authority of the EU or EEA decided on"
-                    remedy = "compile it with at least one dated EU/EEA source, or use KNOCKFIRST_NO_BLOCKLIST instead"
-                    faults.append(Fault("KNOCKFIRST_BLOCKLIST", what, remedy))
+                listed = self.listing.blocklist, self.listing.manifest
         try:
             self.rules = Rules.load(tokens=self.identity.tokens, policy=options.policy, blocklist=listed)
         except DefinitionError as error:
@@ -212,10 +211,14 @@ class Crawl:
         )
         begun.callback(self.log.abandon)
         found_in_log.check(self.log, self.options.frontier, told=int(await self.frontier.get(LOG_SIZE) or 0))
+        if self.listing:
+            self.listing.follows(found_in_log.config, out / "log" / "rules")
+            self.listing.adopted()
         repairs = await asyncio.to_thread(recovery.repair_warcs, out, found_in_log)
         self.counts, self.finals = found_in_log.counts, found_in_log.finals
         self.recorder = self._new_recorder(found_in_log.files)
-        config = self._enter_rules(resumed=bool(found_in_log.last_run is not None), repairs=repairs)
+        self._enter_run(resumed=found_in_log.last_run is not None, repairs=repairs)
+        config = await self._enter_rules(self.rules)
         self._open_door(config)
         begun.push_async_callback(self.client.close)
         await self.recorder.enter_files(out)
@@ -267,12 +270,8 @@ class Crawl:
         )
         return WarcWriter(self.options.out / folder, prefix, info=info, clock=_utc)
 
-    def _enter_rules(self, *, resumed: bool, repairs: list[str]) -> int:
+    def _enter_run(self, *, resumed: bool, repairs: list[str]) -> None:
         options, rules = self.options, self.rules
-        recovery.write_once(options.out / "log" / "rules" / f"{rules.digest[7:]}.json", rules.bundle.encode())
-        if rules.blocklist:
-            name = f"blocklist-{rules.blocklist.digest[7:]}.jsonl"
-            recovery.write_once(options.out / "log" / "rules" / name, self._list)
         settings = {
             name: str(self.settings.get(name)) for name in ("DOWNLOAD_DELAY", "CONCURRENT_REQUESTS", "DOWNLOAD_TIMEOUT")
         }
@@ -297,6 +296,12 @@ class Crawl:
             no_blocklist="" if options.blocklist else options.no_blocklist,
             resumed=resumed,
         )
+
+    async def _enter_rules(self, rules: Rules) -> int:
+        folder = self.options.out / "log" / "rules"
+        recovery.write_once(folder / f"{rules.digest[7:]}.json", rules.bundle.encode())
+        if self.listing:
+            await asyncio.to_thread(self.listing.keep, folder)
         listed = rules.blocklist
         return self.recorder.enter(
             leaves.ConfigEntry,
@@ -345,6 +350,7 @@ class Crawl:
             "frontier": self.frontier,
             "now_ms": now_ms,
             "headers": headers,
+            "renew": self._renew,
         }
         self.origins = Origins(pace=self.pace, **common)
         self.door = Door(origins=self.origins, mask_key=self._mask_key(), config=config, **common)
@@ -478,13 +484,36 @@ class Crawl:
         onward = msgspec.structs.replace(errand, via="redirect", src=seq, hops=hops, root=root)
         return (found(target, onward, priority=visit.lease.priority + 1),)
 
-    def _stop_fetching(self, error: BaseException) -> None:
+    async def _renew(self) -> None:
+        """Puts a newer blocklist in force before anything else is asked for; one that is no good stops the crawl."""
+        if self.listing is None or self.listing.current():
+            return
+        async with self._renewing:
+            if self.closing:
+                raise ListRefusedError("the blocklist is not in order, and the crawl is ending")
+            try:
+                if not self.listing.current() and await self.listing.renew():
+                    await self._put_in_force(self.listing)
+            except BlocklistError as error:
+                self._stop_fetching(error, "blocklist_refused")
+                raise ListRefusedError(str(error)) from error
+            self.listing.adopted()
+
+    async def _put_in_force(self, listing: Listing) -> None:
+        rules = self.rules.with_blocklist(listing.blocklist, listing.manifest)
+        config = await self._enter_rules(rules)
+        self.rules = rules
+        self.origins.adopt(rules)
+        self.door.adopt(rules, config)
+        self.crawler.spider.logger.info("blocklist %s is in force", listing.blocklist.version)  # type: ignore[union-attr]
+
+    def _stop_fetching(self, error: BaseException, reason: str = "log_failed") -> None:
         if not self.opened:
             return  # who opens the crawl hears of it
         self.closing = True
         self.changed.set()
         self.crawler.spider.logger.critical("%s; nothing more is fetched", error)  # type: ignore[union-attr]
-        asyncio.get_running_loop().create_task(self.crawler.engine.close_spider_async(reason="log_failed"))
+        asyncio.get_running_loop().create_task(self.crawler.engine.close_spider_async(reason=reason))
 
     # -- closing ---------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ nothing itself, and nothing leaves it that was not entered first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
@@ -67,6 +67,7 @@ class Door:
     """The door of one crawl.
 
     Args:
+        renew: puts a newer blocklist in force (`adopt`), or raises: awaited before anything is asked for or decided.
         mask_key: secret of this crawl that masked values are digested with.
         config: `seq` of the config entry in force.
     """
@@ -81,16 +82,22 @@ class Door:
         frontier: Frontier,
         now_ms: Callable[[], int],
         headers: tuple[tuple[str, str], ...],
+        renew: Callable[[], Awaitable[None]],
         mask_key: bytes,
         config: int,
     ) -> None:
         self.rules, self.client, self.origins, self.recorder, self.frontier = rules, client, origins, recorder, frontier
         self._now_ms, self._headers, self._mask_key, self._config = now_ms, headers, mask_key, config
+        self._renew = renew
+
+    def adopt(self, rules: Rules, config: int) -> None:
+        """Puts other rules in force, from the next step of every attempt on."""
+        self.rules, self._config = rules, config
 
     async def knock(self, visit: Visit) -> Knock:
         """Learns the answers of the URL's origin, outside of Scrapy's downloader, so that nobody waits in there."""
         attempt = self._begin(visit)
-        while isinstance(wants := self.rules.examine(attempt.facts), Wants) and wants.what is Want.DOCUMENT:
+        while isinstance(wants := await self._examine(attempt.facts), Wants) and wants.what is Want.DOCUMENT:
             await self._document(attempt, wants)
         facts = attempt.facts
         return Knock(attempt.asked_now, self.rules.crawl_delay_s(facts), self.rules.sitemaps(facts))
@@ -134,9 +141,15 @@ class Door:
         return _Attempt(Facts(url=lease.url, attempt=lease.attempt, redirected_from=errand.hops, at=self._now_ms()))
 
     async def _examine(self, facts: Facts) -> Decision | Wants:
-        if facts.body is not None and len(facts.body) > OFF_LOOP_BYTES:
-            return await asyncio.to_thread(self.rules.examine, facts)
-        return self.rules.examine(facts)
+        while True:
+            await self._renew()
+            rules = self.rules
+            if facts.body is not None and len(facts.body) > OFF_LOOP_BYTES:
+                answer = await asyncio.to_thread(rules.examine, facts)
+            else:
+                answer = rules.examine(facts)
+            if rules is self.rules:  # else they changed meanwhile, and what is written now follows the new ones
+                return answer
 
     async def _document(self, attempt: _Attempt, wants: Wants) -> None:
         known, fresh = await self.origins.get(wants, attempt.facts.url)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urljoin
 
@@ -68,12 +68,18 @@ class Origins:
         pace: Pace,
         now_ms: Callable[[], int],
         headers: tuple[tuple[str, str], ...],
+        renew: Callable[[], Awaitable[None]],
     ) -> None:
+        self._renew = renew
         self._rules, self._client, self._recorder, self._frontier = rules, client, recorder, frontier
         self._pace, self._now_ms, self._headers = pace, now_ms, headers
         self._held: OrderedDict[str, _Origin] = OrderedDict()
         self._held_bytes = 0
         self._flights: dict[tuple[str, str], asyncio.Task[Known]] = {}
+
+    def adopt(self, rules: Rules) -> None:
+        """Puts other rules in force, from the next request on."""
+        self._rules = rules
 
     async def get(self, wants: Wants, page: str) -> tuple[Known, bool]:
         """The answer that `wants` asks for on behalf of `page`, and whether it was fetched just now."""
@@ -184,6 +190,7 @@ class Origins:
 
     async def _barred(self, url: str, key: str, home: str) -> str | None:
         """Why `url` may not be asked for (blocklist, its own origin's robots.txt), or None."""
+        await self._renew()
         facts = Facts(url=url, at=self._now_ms())
         first = self._rules.examine(facts)
         if isinstance(first, Decision):

@@ -7,7 +7,9 @@ in which a build's files are put in place.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -21,6 +23,7 @@ from blocklists.model import BlocklistError, Fault, FaultsError, Level
 from blocklists.signing import StaffKey, sign_manifest
 
 LIST: Final = "blocklist.jsonl"
+INDEX: Final = "blocklist.index"
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.sig"
 
@@ -109,6 +112,7 @@ def write_build(out: Path, build: Build, key: StaffKey) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         _replace(out / LIST, build.jsonl)
+        _replace(out / INDEX, build.indexed)
         _replace(out / SIGNATURE, sign_manifest(build.manifest, key))
         _replace(out / MANIFEST, build.manifest)
     except OSError as fault:
@@ -116,22 +120,13 @@ def write_build(out: Path, build: Build, key: StaffKey) -> None:
 
 
 def read_build(out: Path) -> tuple[Build, bytes]:
-    """The two files of a build and its signature, unjudged.
+    """The files of a build and its signature, unjudged.
 
     Raises:
         BlocklistError: one of them is missing or cannot be read.
     """
-    found: list[bytes] = []
-    for name in (LIST, MANIFEST, SIGNATURE):
-        try:
-            found.append((out / name).read_bytes())
-        except OSError as fault:
-            raise BlocklistError(
-                f"It cannot be read: {fault.strerror}.",
-                str(out / name),
-                "Name the folder of a build, as `knockfirst blocklist compile` leaves it.",
-            ) from fault
-    return Build(found[0], found[1]), found[2]
+    jsonl, index, manifest, signature = (_read(out / name) for name in (LIST, INDEX, MANIFEST, SIGNATURE))
+    return Build(jsonl, index, manifest), signature
 
 
 def load_build(
@@ -141,15 +136,67 @@ def load_build(
     today: dt.date,
     max_age_days: int = MAX_AGE_DAYS,
     previous: bytes | None = None,
-) -> tuple[Blocklist, Build]:
-    """The list of a folder, verified as `blocklists.build.open_build` does, with the files it came from.
+) -> tuple[Blocklist, bytes]:
+    """The list of a folder, verified as `blocklists.build.open_build` does, with its manifest's bytes.
+
+    The readable list is compared with its digest and not kept in memory.
 
     Raises:
         BlocklistError: missing, unsigned, signed by others, damaged, too old, a step back, or shrunken.
     """
-    build, signature = read_build(out)
-    blocklist = open_build(build, signature, keys=keys, today=today, max_age_days=max_age_days, previous=previous)
-    return blocklist, build
+    manifest, signature, index = (_read(out / name) for name in (MANIFEST, SIGNATURE, INDEX))
+    blocklist = open_build(
+        index, manifest, signature, keys=keys, today=today, max_age_days=max_age_days, previous=previous
+    )
+    if _digest_of_file(out / LIST) != blocklist.digest:
+        raise BlocklistError(
+            "The list is not the one that its manifest describes.",
+            str(out / LIST),
+            "Take all files from the same build.",
+        )
+    return blocklist, manifest
+
+
+def keep_list(out: Path, blocklist: Blocklist, target: Path) -> None:
+    """Copies a build's readable list to a name that bears its digest, unless it is there; whole or not at all.
+
+    Raises:
+        BlocklistError: the build was replaced meanwhile, or the copy cannot be written.
+    """
+    if target.exists():
+        return
+    fresh = target.with_name(f".{target.name}.new")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(out / LIST, fresh)
+        with fresh.open("rb+") as file:
+            os.fsync(file.fileno())
+        if _digest_of_file(fresh) != blocklist.digest:
+            raise BlocklistError("The build was replaced while it was read.", str(out / LIST), "Try again.")
+        fresh.replace(target)
+    except OSError as fault:
+        raise BlocklistError(f"It cannot be copied: {fault.strerror}.", str(target), "Look at the disk.") from fault
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as fault:
+        raise BlocklistError(
+            f"It cannot be read: {fault.strerror}.",
+            str(path),
+            "Name the folder of a build, as `knockfirst blocklist compile` leaves it.",
+        ) from fault
+
+
+def _digest_of_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except OSError as fault:
+        raise BlocklistError(
+            f"It cannot be read: {fault.strerror}.", str(path), "Take all files of the build."
+        ) from fault
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -21,6 +21,7 @@ from reservations.model import Decision, Facts, Signal, Verdict, Wants
 from reservations.policy import Policy
 from reservations.registry import Registry
 
+_CLOSED: Final = {"blocklist": Verdict.REFUSED, "head": Verdict.ABORTED, "body": Verdict.DISCARDED}
 SHIPPED_POLICY: Final = "eu-gpai.toml"
 
 
@@ -114,6 +115,10 @@ class Rules:
         )
         return cls(bundle, listed)
 
+    def with_blocklist(self, blocklist: Blocklist, manifest: bytes) -> Rules:
+        """The same rules under another list, whose signature the caller has verified."""
+        return Rules(msgspec.structs.replace(self.bundle, blocklist_manifest=manifest.decode()), blocklist)
+
     def examine(self, facts: Facts) -> Decision | Wants:
         """What follows from the facts, or what is still missing. Same facts, same rules: same bytes."""
         return self._outside(facts) or self.registry.examine(facts, self.policy, self.tokens[0])
@@ -129,17 +134,23 @@ class Rules:
         fault = urls.faults(facts.url, self.policy)
         if fault:
             return Decision(verdict=Verdict.REFUSED, reason=fault, gate="url")
-        return self._listed(facts)
+        return self.listed(facts)
 
-    def _listed(self, facts: Facts) -> Decision | None:
+    def listed(self, facts: Facts) -> Decision | None:
+        """What the blocklist says of a URL, None when nothing."""
         if self.blocklist is None:
             return None
         on = dt.datetime.fromtimestamp(facts.at / 1000, dt.UTC).date()
         hit = self.blocklist.match(facts.url, on)
-        if hit is None:
-            return None
-        verdict = Verdict.HELD if hit.held else Verdict.REFUSED
-        return Decision(verdict=verdict, reason="blocklist.listed", gate="blocklist", signals=(signals_for(hit),))
+        if hit is not None:
+            return _listed_at(facts, signals_for(hit), held=hit.held)
+        for hop in facts.redirected_from:
+            if (sender := self.blocklist.match(hop.url, on)) is not None:
+                # Mirrors are not inferred: staff decides whether the new host belongs to the listed one.
+                signal = signals_for(sender)
+                signal = msgspec.structs.replace(signal, issues=(*signal.issues, "redirected-from-listed"))
+                return _listed_at(facts, signal, held=True)
+        return None
 
     def crawl_delay_s(self, facts: Facts) -> float:
         """The Crawl-delay that robots.txt asks of us, in seconds; 0 when it asks for none."""
@@ -148,3 +159,11 @@ class Rules:
     def sitemaps(self, facts: Facts) -> tuple[str, ...]:
         """The sitemaps that robots.txt names, as absolute URLs as written."""
         return self.registry.sitemaps(facts)
+
+
+def _listed_at(facts: Facts, signal: Signal, *, held: bool) -> Decision:
+    """What becomes of a listed URL; also when its list came into force while the page was under way."""
+    gate = "blocklist" if facts.head is None else "head" if facts.body is None else "body"
+    verdict = Verdict.HELD if held else _CLOSED[gate]
+    consulted = {key: answer.failure or str(answer.status) for key, answer in facts.documents.items()}
+    return Decision(verdict=verdict, reason="blocklist.listed", gate=gate, signals=(signal,), consulted=consulted)

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from blocklists.build import MAX_AGE_DAYS, read_lines
-from blocklists.match import Blocklist, Key, locate, walk
+from blocklists.build import MAX_AGE_DAYS
+from blocklists.match import Blocklist, Key, locate, read_lines, walk
 from blocklists.model import BlocklistError, Entry, FaultsError, Hit, Level, ListingDecision
 from blocklists.signing import StaffKey, parse_public
 from provenance import builds, keys
@@ -62,7 +62,11 @@ def compile_(
         version = builds.next_version(out, now.date())
         build = builds.compile_folder(folder, version=version, now=now, shrunk_because=shrunk_because)
         builds.write_build(out, build, signer)
-        _show(msgspec.json.decode(build.manifest), _summary(Blocklist.load(*build)), as_json=as_json)
+        _show(
+            msgspec.json.decode(build.manifest),
+            _summary(Blocklist.open(build.indexed, build.manifest)),
+            as_json=as_json,
+        )
 
 
 @app.command(epilog="Example: knockfirst blocklist keygen --name lists.example.org/a.berg")
@@ -115,7 +119,7 @@ def explain(
     """Say whether a site is listed, by whom, since when, and who approved it. The signature is not looked at."""
     with _told(as_json=as_json):
         files, _ = builds.read_build(build)
-        blocklist = Blocklist.load(*files)
+        blocklist = Blocklist.open(files.indexed, files.manifest)
         on = _day(at) if at else _now().date()
         host, path = locate(url)
         tried = list(walk(host, path))

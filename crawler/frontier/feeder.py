@@ -21,6 +21,7 @@ from crawler.crawl import Crawl
 from crawler.frontier.errand import Errand, RequestNotDataError, found_from_request, request_for
 from crawler.frontier.interface import Found, FrontierError
 from crawler.handler import LEASE_KEY
+from crawler.listing import ListRefusedError
 from crawler.recorder import RecorderBrokenError
 from crawler.recovery import errand_of
 from crawler.refusal import refusal
@@ -153,7 +154,7 @@ class Feeder:
             if knock.asked_now:
                 await self._wait_until(free_at)
             self._ready.put_nowait(visit)
-        except (FrontierError, RecorderBrokenError) as error:
+        except (FrontierError, ListRefusedError, RecorderBrokenError) as error:
             logger.error("%s: %s", visit.lease.url, error)  # noqa: TRY400  (already reported where it broke)
         except Exception:
             logger.exception("%s: a fault of ours; the URL is left for the next start", visit.lease.url)

@@ -12,6 +12,7 @@ from scrapy.core.scheduler import BaseScheduler
 from scrapy.crawler import Crawler
 from scrapy.utils.defer import deferred_from_coro
 
+from blocklists.model import BlocklistError
 from crawler import assembly
 from crawler.crawl import Crawl
 from crawler.frontier.errand import Errand, RequestNotDataError, found_from_request
@@ -21,7 +22,7 @@ from crawler.options import Fault
 from crawler.recorder import RecorderBrokenError
 from crawler.refusal import refusal
 from crawler.warc.records import WarcError
-from provenance.segments import LogError
+from provenance.log import LogError
 from reservations.urls import UrlError
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class LeaseScheduler(BaseScheduler):
         except (FrontierError, LogError, OSError, RecorderBrokenError, WarcError) as error:
             out = self.crawl.options.out
             fault = Fault("KNOCKFIRST_OUT", f"{out} cannot be used: {error}", "mend this and start again")
+            raise refusal([fault], spider) from error
+        except BlocklistError as error:
+            fault = Fault("KNOCKFIRST_BLOCKLIST", str(error), "ask the staff who keep the list for a build")
             raise refusal([fault], spider) from error
 
     def close(self, reason: str) -> Deferred[None]:

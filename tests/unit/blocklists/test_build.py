@@ -3,8 +3,9 @@ import datetime as dt
 import msgspec
 import pytest
 
-from blocklists.build import Build, open_build, read_lines
-from blocklists.match import digest_of, read_manifest
+from blocklists.build import open_build
+from blocklists.index import digest_of
+from blocklists.match import Blocklist, read_lines, read_manifest
 from blocklists.model import BlocklistError, Entry, FaultsError, Level, ListingDecision
 from blocklists.signing import StaffKey, sign_manifest
 
@@ -12,7 +13,8 @@ KEY = StaffKey.new("test")
 
 
 def _open(build, today, **options):
-    return open_build(build, sign_manifest(build.manifest, KEY), keys=[KEY.public_text()], today=today, **options)
+    signature = sign_manifest(build.manifest, KEY)
+    return open_build(build.indexed, build.manifest, signature, keys=[KEY.public_text()], today=today, **options)
 
 
 def _names(kit, count, **changes):
@@ -80,13 +82,15 @@ def test_version_of_another_form_is_refused(kit, version):
 def test_unsigned_build_is_refused(kit):
     build = kit.compiled({"d.toml": kit.decision()})
     with pytest.raises(BlocklistError, match="not signed"):
-        open_build(build, b"", keys=[KEY.public_text()], today=kit.today)
+        open_build(build.indexed, build.manifest, b"", keys=[KEY.public_text()], today=kit.today)
 
 
 def test_changed_list_is_refused(kit):
     build = kit.compiled({"d.toml": kit.decision()})
     with pytest.raises(BlocklistError, match="not the one"):
-        _open(build._replace(jsonl=build.jsonl.replace(b"pirate", b"parrot")), kit.today)
+        Blocklist.load(build.jsonl.replace(b"pirate", b"parrot"), build.manifest)
+    with pytest.raises(BlocklistError, match="not the one"):
+        _open(build._replace(indexed=build.indexed.replace(b"pirate", b"parrot") + b" "), kit.today)
 
 
 @pytest.mark.parametrize(("days", "options"), [(31, {}), (8, {"max_age_days": 7}), (-2, {})])
@@ -123,8 +127,8 @@ def test_manifest_of_another_form_is_refused(manifest):
 
 def test_manifest_of_a_later_format_is_refused(kit):
     build = kit.compiled({"d.toml": kit.decision()})
-    later = msgspec.json.decode(build.manifest) | {"format": 2}
-    with pytest.raises(BlocklistError, match="format 2"):
+    later = msgspec.json.decode(build.manifest) | {"format": 9}
+    with pytest.raises(BlocklistError, match="format 9"):
         read_manifest(msgspec.json.encode(later))
 
 
@@ -133,8 +137,16 @@ def test_damaged_line_is_refused_even_when_signed(kit, line):
     good = kit.compiled({"d.toml": kit.decision()})
     damaged = good.jsonl + line
     digest = digest_of(damaged).encode()
-    build = Build(damaged, good.manifest.replace(read_manifest(good.manifest).digest.encode(), digest))
+    manifest = good.manifest.replace(read_manifest(good.manifest).digest.encode(), digest)
     with pytest.raises(BlocklistError, match="cannot be read"):
-        _open(build, kit.today)
+        Blocklist.load(damaged, manifest)
     with pytest.raises(BlocklistError, match="cannot be read"):
         read_lines(damaged)
+
+
+@pytest.mark.parametrize("cut", [0, 10, 40, -3, -1])
+def test_damaged_index_is_refused_even_when_signed(kit, cut):
+    good = kit.compiled({"d.toml": kit.decision()})
+    manifest = good.manifest.replace(digest_of(good.indexed).encode(), digest_of(good.indexed[:cut]).encode())
+    with pytest.raises(BlocklistError, match="no index"):
+        Blocklist.open(good.indexed[:cut], manifest)

@@ -4,14 +4,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocklists.match import MAX_FOLDERS, Blocklist, Key, has_eu_source, locate, segments, signals_for, walk, wider
-from blocklists.model import BlocklistError, Match
+from blocklists.index import Index, build_index
+from blocklists.match import (
+    MAX_FOLDERS,
+    Blocklist,
+    Key,
+    has_eu_source,
+    locate,
+    read_manifest,
+    segments,
+    signals_for,
+    walk,
+    wider,
+)
+from blocklists.model import BlocklistError, Entry, Exemption, ListingDecision, Match, Role, Status
 from reservations.model import Category, Value
 from reservations.urls import UrlError
 
 
 def _list(kit, *rows, files=None, **changes):
-    return Blocklist.load(*kit.compiled({"d.toml": kit.decision(*rows, **changes), **(files or {})}))
+    build = kit.compiled({"d.toml": kit.decision(*rows, **changes), **(files or {})})
+    return Blocklist.open(build.indexed, build.manifest)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +183,7 @@ def test_eu_source_needs_an_official_of_the_eu_with_a_name_in_force(kit):
     assert not _list(kit, kit.row(status='"proposed"')).has_eu_source
     assert not _list(kit, tier="3", country='"GB"').has_eu_source
     assert not _list(kit, tier="3", authority_type='"other"').has_eu_source
-    assert not has_eu_source(Blocklist.load(*kit.compiled({})).manifest)
+    assert not has_eu_source(read_manifest(kit.compiled({}).manifest))
 
 
 def test_list_under_another_manifest_is_refused(kit):
@@ -204,6 +217,70 @@ def _width(key):
 def test_walk_finds_what_trying_every_entry_finds(keys, host, path):
     covering = [key for key in keys if _covers(key, host, path)]
     assert [key for key in walk(host, path) if key in keys] == sorted(covering, key=_width)
+
+
+DAY = dt.date(2026, 11, 22)
+
+
+def _decision(name):
+    return ListingDecision(
+        id=name,
+        authority="Court",
+        authority_type="court",
+        country="DE",
+        date=DAY,
+        legal_basis="x",
+        finding="x",
+        language="de",
+        tier=1,
+        review_by=DAY,
+    )
+
+
+def _entry(name, key):
+    return Entry(
+        decision=name,
+        host=key.host,
+        match=key.match,
+        path=key.path,
+        role=Role.PRIMARY,
+        status=Status.ACTIVE,
+        added=DAY,
+        added_by="a",
+    )
+
+
+def _exemption(name, key):
+    return Exemption(
+        excepts=name,
+        host=key.host,
+        match=key.match,
+        path=key.path,
+        reason="x",
+        added=DAY,
+        added_by="a",
+        approved_by=("b",),
+        until=DAY,
+    )
+
+
+def _first(keys, exempt, host, path):
+    """What the documentation says, by trying every entry."""
+    free = False
+    for key in walk(host, path):
+        if key in keys and not free:
+            return key
+        free |= key in exempt
+    return None
+
+
+@given(st.lists(_KEYS, unique=True, max_size=6), st.lists(_KEYS, unique=True, max_size=2), _HOSTS, _PATHS)
+def test_index_answers_as_trying_every_entry_does(kit, keys, exempt, host, path):
+    octets = build_index(
+        [_decision("one")], [_entry("one", key) for key in keys], [_exemption("one", key) for key in exempt]
+    )
+    hit = Blocklist(read_manifest(kit.compiled({}).manifest), Index(octets)).match(f"https://{host}{path}/z", DAY)
+    assert (Key(hit.host, hit.match, hit.path) if hit else None) == _first(keys, exempt, host, path)
 
 
 @given(_KEYS, _KEYS)
