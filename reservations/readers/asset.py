@@ -23,7 +23,7 @@ from reservations.readers.xmp import find_packets, read_elements, text_of
 _MAX_METADATA: Final = 4 * MAX_PACKET
 _SVG: Final = re.compile(
     rb"\s*+(?:\xef\xbb\xbf)?(?:<\?[^>]*+>\s*+|<!--(?:[^-]|-(?!->))*+-->\s*+|<!DOCTYPE\s+svg[^>\[]*+(?:\[[^\]]*+\]\s*+)?>\s*+)*+"
-    rb"<(?:svg:)?svg[\s>]"
+    rb"<(?:svg:)?svg[\s>/]"
 )
 _PLAIN_DOCTYPE: Final = re.compile(r"<!DOCTYPE[^>\[]*>")
 _SVG_MANIFEST: Final = re.compile(

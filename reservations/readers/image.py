@@ -143,7 +143,7 @@ def _png_text(kind: bytes, chunk: bytes) -> bytes:
     text = inflate(text) if compressed else text
     if _RAW_PROFILE.startswith(keyword):
         profile = _HEX_PROFILE.match(text)
-        digits = re.sub(rb"\s", b"", profile[1]) if profile else b"-"
+        digits = re.sub(rb"\s", b"", profile[1]) if profile and profile[1].strip() else b"-"
         try:
             return bytes.fromhex(digits.decode("ascii"))
         except ValueError:

@@ -58,6 +58,8 @@ def read_properties(data: bytes, namespaces: Collection[str]) -> tuple[list[Prop
     text = text_of(data)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         return [], Unreadable("a document type in metadata")
+    if not text.strip():
+        return [], None
     end = _END.match(text)
     return _collect(end[0] if end else text, namespaces)
 
@@ -205,6 +207,6 @@ def find_packets(body: bytes) -> Iterator[tuple[int, bytes]]:
             stop = body.find(end, at)
             if stop < 0:
                 yield at, body[at : at + (1 << 20)]
-                return
+                break
             yield at, body[at : stop + len(end)]
             at = stop
