@@ -36,7 +36,10 @@ _PATH_OCTETS: Final = _UNRESERVED + "!$&'()*+,;=:@%/"
 _QUERY_OCTETS: Final = _UNRESERVED + "!$&()*+,;=:@%/?"
 
 #: What nearly all links look like. Classes without overlap: matched in one pass.
-_PLAIN: Final = re.compile(rf"(https?)://([a-z0-9.-]+)(/[{_PATH_OCTETS}]*)?(\?[{_QUERY_OCTETS}]+)?", re.ASCII)
+_PLAIN: Final = re.compile(
+    rf"(https?)://([a-z0-9.-]+(?::[1-9][0-9]{{0,4}})?)(/[{_PATH_OCTETS}]*)?(\?[{_QUERY_OCTETS}]+)?", re.ASCII
+)
+_PLAIN_PATH: Final = re.compile(rf"/(?!/)[{_PATH_OCTETS}]*(?:\?[{_QUERY_OCTETS}]+)?", re.ASCII)
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):", re.ASCII)
 _LABEL: Final = re.compile(r"[a-z0-9_-]+", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
@@ -112,7 +115,7 @@ def canonical_url(url: str, base: str | None = None) -> str:
     >>> canonical_url("../Größe?a=b c#top", "HTTPS://Bücher.example:443/x/y/z")
     'https://xn--bcher-kva.example/x/Gr%C3%B6%C3%9Fe?a=b%20c'
     """
-    plain = _plain(url)
+    plain = _plain(url) if base is None or url[:1] != "/" else _plain_below(url, base)
     if plain is not None:
         return plain
     if len(url) > _MAX_INPUT:
@@ -133,18 +136,31 @@ def _plain(url: str) -> str | None:
     match = _PLAIN.fullmatch(url)
     if match is None:
         return None
-    scheme, host, path, query = match.groups()
-    if not _is_canonical(host):
+    scheme, authority, path, query = match.groups()
+    if not _is_canonical(scheme, authority):
         return None
     if path is None:
-        return f"{scheme}://{host}/{query or ''}"
+        return f"{scheme}://{authority}/{query or ''}"
     return None if "/." in path or "/%2" in path else url
 
 
+def _plain_below(path: str, base: str) -> str | None:
+    """The same for a reference that begins with one slash, as most links of a page do."""
+    if _PLAIN_PATH.fullmatch(path) is None or "/." in path or "/%2" in path:
+        return None
+    return _above_path(base) + path
+
+
+@lru_cache(maxsize=1024)
+def _above_path(base: str) -> str:
+    parts = _parts_of(canonical_url(base))
+    return f"{parts.scheme}://{parts.authority}"
+
+
 @lru_cache(maxsize=8192)
-def _is_canonical(host: str) -> bool:
+def _is_canonical(scheme: str, authority: str) -> bool:
     try:
-        return _host(host) == host
+        return _authority(scheme, authority) == authority
     except ValueError:
         return False
 
@@ -312,6 +328,9 @@ def origin_of(url: str) -> Origin:
     >>> str(origin_of("http://site.example:8080/a"))
     'http://site.example:8080'
     """
+    plain = _PLAIN.fullmatch(url)
+    if plain is not None and _is_canonical(plain[1], plain[2]):
+        return _origin(plain[1], plain[2])
     parts = _parts_of(canonical_url(url))
     return _origin(parts.scheme, parts.authority.rpartition("@")[2])
 
