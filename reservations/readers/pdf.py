@@ -9,9 +9,10 @@ the document's own.
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Final, NamedTuple, Protocol
 
 from reservations.readers.pieces import (
@@ -29,6 +30,7 @@ from reservations.readers.pieces import (
 _MAX_DEPTH: Final = 32
 _MAX_SECTIONS: Final = 256
 _MAX_OBJECTS: Final = 128
+_MAX_HEADS: Final = 300_000
 #: Octets of cross-references and object streams after inflation: of one, of all.
 _MAX_TABLE: Final = 8 << 20
 _MAX_INFLATED: Final = 64 << 20
@@ -47,7 +49,7 @@ _STREAM: Final = re.compile(rb"[\0\t\n\f\r ]*stream(?:\r\n|\n|\r)")
 _START: Final = re.compile(rb"startxref[\0\t\n\f\r ]+(\d{1,12})")
 _SUBSECTION: Final = re.compile(rb"[\0\t\n\f\r ]*(\d{1,10}) +(\d{1,10})[\0\t\f ]*(?:\r\n|\n|\r)")
 _TABLE_ENTRY: Final = re.compile(rb"(\d{10}) \d{5} ([nf])")
-_CATALOG: Final = re.compile(rb"/Type[\0\t\n\f\r ]*/Catalog(?![A-Za-z])")
+_CATALOG: Final = (b"/Type /Catalog", b"/Type/Catalog")
 _XREF: Final = re.compile(rb"/Type[\0\t\n\f\r ]*/XRef(?![A-Za-z])")
 _TRAILER: Final = re.compile(rb"trailer(?=[\0\t\n\f\r ]*<<)")
 _HEAD: Final = re.compile(rb"(?<![0-9])(\d{1,10})[\0\t\n\f\r ]+\d{1,5}[\0\t\n\f\r ]+$")
@@ -324,34 +326,41 @@ class _Document:
         self._sections.append(_Table(self.body, tuple(subsections)))
         return trailer
 
-    def _holder(self, place: int) -> Ref | None:
-        """The object that a place lies in, among those found by their heads."""
-        before = [(start, number) for number, start in (self._searched or {}).items() if start < place]
-        return Ref(max(before)[1]) if before else None
-
     def _search(self) -> Dictionary:
         """Without cross-references: every object by its own head, then the last trailer and the last catalog."""
-        self._searched = {}
-        at = self.body.find(b"obj")
-        while at >= 0:
-            if head := _HEAD.search(self.body, max(0, at - 24), at):
-                self._searched[int(head[1])] = head.start()
-            at = self.body.find(b"obj", at + 3)
+        heads = list(self._heads())
+        self._searched = {number: place for place, number in heads}
         found: Dictionary = {}
-        for place in _TRAILER.finditer(self.body):
+        for place in islice(_TRAILER.finditer(self.body), _MAX_SECTIONS):
             with suppress(Unreadable):
                 value, _ = _value(self.body, place.end(), self._steps)
                 found.update(value if isinstance(value, dict) else {})
-        for place in _XREF.finditer(self.body):
+        for place in islice(_XREF.finditer(self.body), _MAX_OBJECTS // 2):
             with suppress(Unreadable):
-                stream = self.resolve(self._holder(place.start()))
+                stream = self.resolve(_holder(heads, place.start()))
                 found.update(stream.dictionary if isinstance(stream, Stream) else {})
-        catalogs = [match.start() for match in _CATALOG.finditer(self.body)]
-        if catalogs and b"/Root" not in found:
-            found[b"/Root"] = self._holder(catalogs[-1])
+        catalog = max(self.body.rfind(spelt) for spelt in _CATALOG)
+        if catalog >= 0 and b"/Root" not in found:
+            found[b"/Root"] = _holder(heads, catalog)
         if found.get(b"/Root") is None:
             raise Unreadable("no catalog")
         return found
+
+    def _heads(self) -> Iterator[tuple[int, int]]:
+        """Place and number of everything that looks like the head of an object."""
+        steps = Steps(_MAX_HEADS)
+        at = self.body.find(b"obj")
+        while at >= 0:
+            steps.take()
+            if head := _HEAD.search(self.body, max(0, at - 24), at):
+                yield head.start(), int(head[1])
+            at = self.body.find(b"obj", at + 3)
+
+
+def _holder(heads: list[tuple[int, int]], place: int) -> Ref | None:
+    """The object that a place lies in."""
+    before = bisect(heads, (place, 0))
+    return Ref(heads[before - 1][1]) if before else None
 
 
 def _numbers(value: object, least: int = 2) -> list[int]:

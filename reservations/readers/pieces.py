@@ -97,6 +97,8 @@ def inflate(data: bytes, limit: int = MAX_PACKET, *, raw: bool = False) -> bytes
         content = stream.decompress(data, limit + 1)
     except zlib.error:
         raise Unreadable("cannot be inflated") from None
+    if not content and not stream.eof:
+        raise Unreadable("cannot be inflated")
     if len(content) > limit:
         raise over_budget("inflates beyond the bound")
     return content
