@@ -15,7 +15,7 @@ from typing import Final
 from reservations.readers.pieces import MAX_PACKET, Finding, Kind, Packet, Piece, Unreadable, over_budget
 from reservations.readers.xmp import Property, parse, text_of
 
-_MAX_DIRECTORY: Final = 4 << 20
+_MAX_DIRECTORY: Final = 1 << 20
 _MAX_ROOTFILES: Final = 16
 _MAX_RATIO: Final = 100
 _MAX_METAS: Final = 2000
