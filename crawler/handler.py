@@ -13,6 +13,7 @@ from w3lib.encoding import html_body_declared_encoding, http_content_type_encodi
 
 from crawler.crawl import Crawl
 from crawler.download.client import Body, Exchange
+from crawler.recorder import RecorderBrokenError
 from crawler.visit import NotKeptError, Visit
 from reservations.model import Verdict
 
@@ -22,6 +23,10 @@ _WISHES: Final = ("Accept", "Accept-Language")
 
 class NotLeasedError(IgnoreRequest):
     """A request that did not come out of the frontier: it has no durable intent, so it is not sent."""
+
+
+class NotRecordedError(IgnoreRequest):
+    """Writing failed, so the page was dropped: what cannot be entered is not kept. The crawl stops."""
 
 
 class DoorHandler(BaseDownloadHandler):
@@ -35,6 +40,7 @@ class DoorHandler(BaseDownloadHandler):
         Raises:
             NotKeptError: it was not kept; the entry in the log says why.
             NotLeasedError: the request came by another way than the frontier.
+            NotRecordedError: the log or a WARC file cannot be written; whoever broke it has said so.
         """
         crawl = Crawl.of(self.crawler)
         visit = crawl.visits.get(request.meta.get(LEASE_KEY, -1))
@@ -44,7 +50,10 @@ class DoorHandler(BaseDownloadHandler):
                 f"<{request.url}> did not come from the frontier (engine.download, a media pipeline, or a middleware "
                 "that changed its URL), so it is not sent: yield it as a Request from a callback instead"
             )
-        passage = await crawl.attend(visit, _wishes(visit))
+        try:
+            passage = await crawl.attend(visit, _wishes(visit))
+        except RecorderBrokenError as error:
+            raise NotRecordedError(str(error)) from error
         stored = passage.decision.verdict in (Verdict.KEPT, Verdict.UNCHANGED)
         if stored and passage.fetched is not None and passage.fetched.body is not None:
             return response_of(request, passage.fetched.exchange, passage.fetched.body)

@@ -34,6 +34,7 @@ class Crawling:
         self.folder = folder
         self.out = folder / "out"
         self.key = folder / "key" / "log.key"
+        self._started: list[subprocess.Popen[str]] = []
         self.settings: dict[str, Any] = {
             **WHO,
             **NO_LIST,
@@ -83,15 +84,22 @@ class Crawling:
         )
 
     def start(self, command: Sequence[str], *, cwd: Path = PROJECT) -> subprocess.Popen[str]:
-        """Start a command; `finish` waits for it."""
-        return subprocess.Popen(
-            command, cwd=cwd, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        """Start a command; `finish` waits for it, `end` ends what is still running."""
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, cwd=cwd, env=self.environment, stdout=pipe, stderr=pipe, text=True)
+        self._started.append(process)
+        return process
 
-    @staticmethod
-    def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    def end(self) -> None:
+        """Ends what a failing test left running."""
+        for process in self._started:
+            process.kill()
+            process.communicate()
+
+    def finish(self, process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
         """Wait for a started command."""
         out, err = process.communicate(timeout=TIMEOUT_S)
+        self._started.remove(process)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     # -- what it left ----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 """After this a gate that nobody opened, or a request that nobody made, is an error of the test."""
 
 

@@ -1,0 +1,63 @@
+"""Runs a Scrapy command on a disk that is full: `python failing.py log|warc|sync AFTER ARGUMENTS...`.
+
+AFTER: what is still written before the first failure: octets (log, warc), or fsyncs (sync).
+"""
+
+import errno
+import os
+import sys
+
+from scrapy.cmdline import execute
+
+import crawler.warc.writer
+import provenance.log
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Disk:
+    """Counts down to the failure. A write that does not fit is cut, as a real disk does it."""
+
+    def __init__(self, left):
+        self.left = left
+
+    def take(self, amount):
+        room = min(self.left, amount)
+        self.left -= room
+        if not room:
+            raise FULL
+        return room
+
+
+def fill_log(disk):
+    write = provenance.log.Disk.write
+    provenance.log.Disk.write = lambda self, file, octets: write(self, file, octets[: disk.take(len(octets))])
+
+
+def fill_warc(disk):
+    create = crawler.warc.writer._create
+
+    class Raw:
+        def __init__(self, path):
+            self.file = create(path)
+            self.fileno, self.close = self.file.fileno, self.file.close
+
+        def write(self, data):
+            return self.file.write(data[: disk.take(len(data))])
+
+    crawler.warc.writer._create = Raw
+
+
+def fail_sync(disk):
+    fsync = provenance.log.Disk.fsync
+
+    def failing(self, file):
+        disk.take(1)
+        fsync(self, file)
+
+    provenance.log.Disk.fsync = failing
+
+
+if __name__ == "__main__":
+    {"log": fill_log, "warc": fill_warc, "sync": fail_sync}[sys.argv[1]](Disk(int(sys.argv[2])))
+    execute(["scrapy", *sys.argv[3:]])
