@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -58,16 +59,30 @@ def generate(path: Path, *, outside: Iterable[Path] = ()) -> SigningKey:
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(descriptor)
+        _write_whole(path, pem)
     except FileExistsError:
         raise KeyFileError(f"{path}: there is a file already; a key is never overwritten. Name another file") from None
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be written ({error.strerror}). Name a file in a folder of yours") from error
     return SigningKey(private)
+
+
+def _write_whole(path: Path, pem: bytes) -> None:
+    """A key file is whole and durable, or not there: half a key would stand in the way of the next start."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(descriptor)
+        os.link(temporary, path)  # unlike a rename, never over another file
+    finally:
+        Path(temporary).unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def load(path: Path, *, outside: Iterable[Path] = ()) -> SigningKey:

@@ -145,6 +145,13 @@ def test_kill_before_the_folder_has_its_name_tag_leaves_it_usable(a_crawl):
     crawl.finish()
 
 
+def test_kill_while_the_key_is_written_leaves_no_half_key(a_crawl):
+    crawl = a_crawl({"a.example": {"/": page()}}, ["a.example/"])
+    crawl.kill("provenance.keys:os.fsync")
+    assert not crawl.crawling.key.exists()
+    crawl.finish()
+
+
 @pytest.fixture
 def half_done(a_crawl):
     """Killed after the end of one page out of two."""

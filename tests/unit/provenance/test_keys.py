@@ -22,6 +22,17 @@ def test_new_key_is_its_owners_alone_and_loads_again(path):
     assert keys.load(path).verifier("o").line() == made.verifier("o").line()
 
 
+def test_key_whose_writing_failed_is_not_there(path, monkeypatch):
+    def broken(_):
+        assert not path.exists()
+        raise OSError(5, "the disk is gone")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(keys.KeyFileError, match="the disk is gone"):
+        keys.generate(path)
+    assert list(path.parent.iterdir()) == []
+
+
 def test_new_key_ignores_loose_umask(path):
     old = os.umask(0)
     try:
