@@ -137,7 +137,10 @@ class Vocabulary:
                 near = meaning
             elif folded in meaning.also:
                 return meaning, False, (*meaning.issues, "value")
-        for other, odd in ((near, "case"), (_fitting(label, folded), "value")):
+        fitting = _fitting(label, folded)
+        if label.patterns and fitting is not None:
+            return fitting, sound, fitting.issues
+        for other, odd in ((near, "case"), (fitting, "value")):
             if other is not None:
                 return other, False, (*other.issues, odd)
         return (anything, sound, anything.issues) if anything is not None else (None, False, ("value",))
@@ -150,8 +153,8 @@ def _fitting(label: Label, folded: str) -> Meaning | None:
 
 
 def _in_force(values: dict[Category, Value], *, sound: bool) -> dict[Category, Value]:
-    """All values when sound; else only those that refuse."""
-    return values if sound else {category: value for category, value in values.items() if value in CLOSING}
+    """All values when sound; else those that permit nothing."""
+    return values if sound else {category: value for category, value in values.items() if value is not Value.ALLOW}
 
 
 def covers(patterns: Iterable[str], media_type: str) -> bool:
