@@ -156,8 +156,10 @@ class Feeder:
             self._ready.put_nowait(visit)
         except (FrontierError, ListRefusedError, RecorderBrokenError) as error:
             logger.error("%s: %s", visit.lease.url, error)  # noqa: TRY400  (already reported where it broke)
+            crawl.forget(visit)
         except Exception:
             logger.exception("%s: a fault of ours; the URL is left for the next start", visit.lease.url)
+            crawl.forget(visit)  # or the crawl would wait for it and never end
 
     async def _push_sitemaps(self, visit: Visit, named: tuple[str, ...]) -> None:
         """A spider that wants sitemaps says so by having a method `sitemaps_found`."""

@@ -134,6 +134,23 @@ def test_full_disk_at_the_start_is_a_refusal_in_words_and_fetches_nothing(crawli
     finished(crawl, site, 3)
 
 
+@pytest.mark.parametrize("after", [0, 1, 2, 3], ids=["knocking", "origin known", "head wanted", "body wanted"])
+def test_fault_of_ours_leaves_its_url_for_the_next_start_and_the_rest_goes_on(crawling, serve, after):
+    site = serve({"a.example": {"/": page("/1"), "/1": page(text="one")}, "b.example": {"/fault": page(text="two")}})
+    crawl = crawling(site)
+    command = crawl.web([site.url("a.example/"), site.url("b.example/fault")])
+    ran = full(crawl, "rules", after, command)
+    assert ran.returncode == 0
+    assert "No space left" in ran.stderr
+    assert crawl.finals() == dict.fromkeys([site.url("a.example/"), site.url("a.example/1")], "kept policy.open")
+    assert crawl.seals() == ["stopped"]
+    assert crawl.verified()
+    assert crawl.run(command).returncode == 0
+    assert crawl.finals()[site.url("b.example/fault")] == "kept policy.open"
+    assert crawl.seals() == ["stopped", "finished"]
+    assert crawl.verified()
+
+
 def test_file_size_limit_of_the_system_is_met_likewise(crawling, serve):
     """The same with a real refusal by the kernel: one page does not fit under RLIMIT_FSIZE."""
     noise = random.Random(1).randbytes(MEGABYTE).hex()

@@ -1,6 +1,7 @@
-"""Runs a Scrapy command on a disk that is full: `python failing.py log|warc|sync AFTER ARGUMENTS...`.
+"""Runs a Scrapy command in which something fails: `python failing.py log|warc|sync|rules AFTER ARGUMENTS...`.
 
-AFTER: what is still written before the first failure: octets (log, warc), or fsyncs (sync).
+AFTER: what still succeeds before the first failure: octets written (log, warc), fsyncs (sync), examinations of the one
+URL that ends in "fault" (rules).
 """
 
 import errno
@@ -11,6 +12,7 @@ from scrapy.cmdline import execute
 
 import crawler.warc.writer
 import provenance.log
+import provenance.rules
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -58,6 +60,17 @@ def fail_sync(disk):
     provenance.log.Disk.fsync = failing
 
 
+def fail_rules(disk):
+    examine = provenance.rules.Rules.examine
+
+    def failing(self, facts):
+        if facts.url.endswith("fault"):
+            disk.take(1)
+        return examine(self, facts)
+
+    provenance.rules.Rules.examine = failing
+
+
 if __name__ == "__main__":
-    {"log": fill_log, "warc": fill_warc, "sync": fail_sync}[sys.argv[1]](Disk(int(sys.argv[2])))
+    {"log": fill_log, "warc": fill_warc, "sync": fail_sync, "rules": fail_rules}[sys.argv[1]](Disk(int(sys.argv[2])))
     execute(["scrapy", *sys.argv[3:]])
