@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.crawl.crawlers import CRAWLERS, PROJECT, Crawler, Task
-from benchmarks.crawl.server import Server, serving, usable_port
+from benchmarks.crawl.server import HIGH_PORT, PortTakenError, Server, serving, usable_port
 from benchmarks.crawl.table import Machine, Report, Run, table
 from benchmarks.crawl.web import BODIES, LINKS
 
@@ -94,7 +94,7 @@ def _options() -> argparse.Namespace:
         "--memory", type=_numbers, default=[1000, 10_000], help="sizes for our peak memory; '' for none"
     )
     parser.add_argument("--only", default=",".join(known), help=f"crawlers to run, of {', '.join(known)}")
-    parser.add_argument("--port", type=int, default=usable_port(), help="of all hosts (default: 80 where allowed)")
+    parser.add_argument("--port", type=int, help="of all hosts (default: 80, or 8077 where 80 is not allowed)")
     parser.add_argument("--growing", action="store_true", help="a web 50 times as large, left after --pages pages")
     parser.add_argument("--folder", type=Path, help="where crawls write; decides the disk (default: the system's)")
     parser.add_argument("--json", type=Path, help="also write every run to this file; - for standard output, no table")
@@ -107,6 +107,13 @@ def _options() -> argparse.Namespace:
 def main() -> int:
     """Prints the table; 1 when a crawl did not do its work."""
     options = _options()
+    try:
+        options.port = options.port or usable_port()
+    except PortTakenError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.port == HIGH_PORT:
+        print("port 8077: every URL names it; do not compare with figures from port 80", file=sys.stderr)
     chosen = [crawler for crawler in CRAWLERS if crawler.name in options.only.split(",")]
     try:
         machine = Machine.here()

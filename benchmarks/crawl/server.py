@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import multiprocessing
 import socket
 import time
@@ -20,15 +21,38 @@ _HEAD = (
 )
 
 
+#: Where hosts listen when 80 is for the administrator only.
+HIGH_PORT = 8077
+
+
+class PortTakenError(Exception):
+    """Somebody else listens where the web should. The message says what to do."""
+
+
 def usable_port() -> int:
-    """80, as nearly everywhere on the web; a high one where that is not ours to take, and then every URL names it."""
-    for port in (HTTP, 8077):
-        try:
-            socket.create_server((address(0), port)).close()
-        except OSError:
-            continue
-        return port
-    raise OSError(f"neither port can be taken on {address(0)}: is another benchmark running?")
+    """80, as nearly everywhere on the web; 8077 where that is not ours to take, and then every URL names it.
+
+    Figures with and without a port in the URLs are no figures of the same thing: a taken port is an error, not a
+    reason to take the other one.
+    """
+    try:
+        _try_port(HTTP)
+    except PermissionError:
+        _try_port(HIGH_PORT)
+        return HIGH_PORT
+    return HTTP
+
+
+def _try_port(port: int) -> None:
+    try:
+        socket.create_server((address(0), port)).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise PortTakenError(
+            f"{address(0)}:{port} is taken, probably by another benchmark. Wait for its end: two at once measure "
+            "each other (`ss -ltnp` names the process)"
+        ) from error
 
 
 class Seen(msgspec.Struct):
