@@ -17,6 +17,7 @@ import msgspec
 
 from blocklists.match import Blocklist, signals_for
 from reservations import urls
+from reservations.access.tables import PAGE_TABLES
 from reservations.model import Decision, Facts, Signal, Verdict, Wants
 from reservations.policy import Policy
 from reservations.registry import Registry
@@ -32,8 +33,9 @@ def _texts(package: str, suffix: str) -> Iterator[tuple[str, str]]:
 
 
 def shipped_protocols() -> dict[str, str]:
-    """The package's protocol files: name to TOML text."""
-    return dict(_texts("reservations.protocols", ".toml"))
+    """The package's protocol files, and the tables by which pages are judged: name to TOML text."""
+    tables = {f"{PAGE_TABLES}{name}": text for name, text in _texts("reservations.access", ".toml")}
+    return {**dict(_texts("reservations.protocols", ".toml")), **tables}
 
 
 def shipped_policy() -> str:

@@ -18,7 +18,7 @@ from provenance.rules import Rules, shipped_policy, shipped_protocols
 from reservations.datafile import DefinitionError
 from reservations.policy import Policy
 from reservations.registry import Registry
-from reservations.vectors import run_reservation, run_robots
+from reservations.vectors import run_access, run_reservation, run_robots
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
@@ -78,6 +78,7 @@ def vectors(
     runs: dict[str, Callable[[dict[str, Any]], str | None]] = {
         "robots": run_robots,
         "reservation": lambda case: run_reservation(case, registry, policy),
+        "access": lambda case: run_access(case, registry, policy),
     }
     passed, failed = 0, []
     for path in files:

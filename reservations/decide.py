@@ -208,11 +208,17 @@ def _crawl_refused(case: Case) -> Outcome | None:
     return Outcome(CLOSED[case.stage], standing.signal.reason, case.stage)
 
 
+#: What a challenge may be written in.
+_PAGES: Final = ("", "text/html", "application/xhtml+xml", "application/json")
+
+
 def _status_is_final(case: Case) -> Outcome | None:
     """The status says that there is no page to speak of."""
     if case.status is None or case.status.outcome not in ("absent", "deferred", "failed"):
         return None
     verdict = Verdict(case.status.outcome)
+    if verdict is Verdict.DEFERRED and case.stage == "head" and not case.failure and case.media_type in _PAGES:
+        return None  # whoever comes back to a challenge tries a denied door again: it is looked at first
     if verdict is Verdict.DEFERRED and not _tries_remain(case):
         verdict = Verdict.FAILED
     return Outcome(verdict, case.status.reason, "head")

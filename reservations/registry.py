@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from reservations.access.head import fields_fit, redirect_signals, retry_after_s, status_fits, status_signal
+from reservations.access.page import Page, PageReader, is_answer, page_reader
+from reservations.access.tables import PAGE_TABLES, table_faults
 from reservations.datafile import DefinitionError, Fault
 from reservations.decide import (
     DECIDING,
@@ -79,7 +81,13 @@ class Registry:
         reasons: every reason code of the protocols with its sentence.
     """
 
-    def __init__(self, protocols: Iterable[Protocol], token_lists: Mapping[str, TokenList], digest: str) -> None:
+    def __init__(
+        self,
+        protocols: Iterable[Protocol],
+        token_lists: Mapping[str, TokenList],
+        digest: str,
+        page_tables: Mapping[str, str] | None = None,
+    ) -> None:
         ordered = sorted(protocols, key=lambda protocol: (protocol.order, protocol.id))
         listed = dict(token_lists)
         self.protocols = tuple(ordered)
@@ -96,6 +104,7 @@ class Registry:
         self._order = {protocol.id: number for number, protocol in enumerate(ordered)}
         self._concluding = [(item, listed[item.token_list]) for item in ordered if item.token_list]
         self._others = frozenset(entry.token.lower() for tokens in listed.values() for entry in tokens.binding)
+        self._pages: PageReader | None = page_reader(page_tables or {}, self._vocabularies.values())
         self._wanted: dict[frozenset[str], Wanted] = {}
         self._rows: dict[int, tuple[tuple[Protocol, StatusRow], ...]] = {}
         self._fields: dict[str, tuple[Field, ...]] = {}
@@ -115,7 +124,8 @@ class Registry:
         read: dict[str, Protocol] = {}
         lists: dict[str, TokenList] = {}
         listed = {match[1] for text in protocols.values() for match in _TOKEN_LIST.finditer(text)}
-        for file in sorted(protocols):
+        page_tables = {file: text for file, text in protocols.items() if file.startswith(PAGE_TABLES)}
+        for file in sorted(protocols.keys() - page_tables.keys()):
             try:
                 if file in listed:
                     lists[file] = TokenList.from_toml(protocols[file], file=file)
@@ -125,9 +135,10 @@ class Registry:
                     read[protocol.id] = protocol
             except DefinitionError as error:
                 faults.extend(error.faults)
+        faults.extend(table_faults(page_tables))
         if faults:
             raise DefinitionError(faults)
-        return cls(read.values(), lists, digest_of(protocols))
+        return cls(read.values(), lists, digest_of(protocols), page_tables)
 
     def examine(self, facts: Facts, policy: Policy, token: Tokens) -> Decision | Wants:
         """What follows from the facts, or what is wanted next: the origin's files, then the head, then the body."""
@@ -247,7 +258,8 @@ class Registry:
             signals += self._redirects(facts, location)
         if facts.body is not None:
             charset = _charset(facts.head.headers if facts.head else ())
-            consulted["body"], stated = self._body(facts.body, charset, names, media_type)
+            page = Page(facts.body, charset, media_type, (facts.url, *(hop.url for hop in facts.redirected_from)))
+            consulted["body"], stated = self._body(page, names)
             signals += stated
         if facts.head is not None:
             signals += self._said_to_others(signals, policy)
@@ -257,8 +269,9 @@ class Registry:
             signals.sort(key=self._canonical_order)
         return _Seen(tuple(signals), found, consulted, status, media_type, location)
 
-    def _body(self, body: bytes, charset: str, names: frozenset[str], media_type: str) -> tuple[str, list[Signal]]:
+    def _body(self, page: Page, names: frozenset[str]) -> tuple[str, list[Signal]]:
         """What was looked at in the body, and every statement in it. A page stays one, whatever it is called."""
+        body, charset, media_type, _ = page
         read: list[str] = []
         signals: list[Signal] = []
         asset = read_asset(body, media_type)
@@ -268,6 +281,8 @@ class Registry:
         if is_html(media_type, body) or (asset is not None and not asset.media_type and is_html("", body)):
             read.append("html")
             signals += read_html(body, charset, self._looked_for(names), media_type)
+        if self._pages is not None and (read[-1:] == ["html"] or is_answer(page)):
+            signals += self._pages.read(page)
         signals += self._files.read_records(body)
         return ", ".join(read) or "no statements in this format", signals
 
@@ -315,7 +330,11 @@ class Registry:
         answer = _referring_answer(facts, referrer)
         if answer is None or not is_html(media_type_of(answer.headers), answer.body):
             return []
-        return read_html(answer.body, _charset(answer.headers), self._looked_for(names), media_type, embedding=True)
+        charset = _charset(answer.headers)
+        signals = read_html(answer.body, charset, self._looked_for(names), media_type, embedding=True)
+        if self._pages is not None:
+            signals += self._pages.read(Page(answer.body, charset, media_type, (referrer,)), embedding=True)
+        return signals
 
     def _canonical_order(self, signal: Signal) -> tuple[object, ...]:
         """What was known first comes first; the order in which it was read does not matter."""

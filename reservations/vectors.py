@@ -32,7 +32,9 @@ def run_case(kind: str, case: Case, registry: Registry, policy: Policy) -> str |
         return run_robots(case)
     if kind == "reservation":
         return run_reservation(case, registry, policy)
-    return f"no runner for cases of kind {kind!r}; there is one for: robots, reservation"
+    if kind == "access":
+        return run_access(case, registry, policy)
+    return f"no runner for cases of kind {kind!r}; there is one for: robots, reservation, access"
 
 
 def run_robots(case: Case) -> str | None:
@@ -70,6 +72,49 @@ def run_reservation(case: Case, registry: Registry, policy: Policy) -> str | Non
     return "; ".join(wrong) or None
 
 
+#: What the suites of kind `access` call the reasons that close a page; what else ends an attempt, by its verdict.
+_CLASSES: Final[Mapping[str, str]] = {
+    "access.denied": "hard_denial",
+    "access.legal": "hard_denial",
+    "access.payment-required": "hard_denial",
+    "access.challenge": "hard_denial",
+    "access.login": "hard_denial",
+    "access.protected-media": "hard_denial",
+    "access.paywall-declared": "declared_paywall",
+    "access.metered": "metered",
+    "access.unclear": "unclear",
+    "deferred": "transient",
+    "redirected": "transient",
+    "absent": "not_available",
+    "failed": "not_available",
+}
+
+
+def access_class(case: Case, registry: Registry, policy: Policy) -> str:
+    """The class of a case of kind `access`: what becomes of it, in the words of the suites."""
+    body = case.get("html")
+    facts = Facts(
+        url=case["url"],
+        documents={},
+        head=Head(status=case["status"], headers=tuple(Header(*item) for item in case["headers"].items())),
+        body=(body or "").encode(),
+        redirected_from=tuple(
+            Hop(hop.get("url", case["url"]), hop["status"], urljoin(case["url"], hop["location"]))
+            for hop in case.get("redirects", ())
+        ),
+    )
+    decision = _visit(facts, registry, msgspec.structs.replace(policy, media_types=("*/*",)), _DEFAULT_TOKEN)
+    if isinstance(decision, str):
+        return decision
+    return _CLASSES.get(decision.reason) or _CLASSES.get(decision.verdict, "open")
+
+
+def run_access(case: Case, registry: Registry, policy: Policy) -> str | None:
+    """A case of kind `access`."""
+    got = access_class(case, registry, policy)
+    return None if got == case["expected"] else f"expected {case['expected']}, got {got}"
+
+
 def protocols_of(name: str, registry: Registry) -> list[str]:
     """Ids of the protocols that vectors call by this name."""
     return [protocol.id for protocol in registry.protocols if name in protocol.vectors]
@@ -88,7 +133,8 @@ def _wrong_besides(expect: Case, facts: Facts, registry: Registry, policy: Polic
         if missing := sorted(set(expect["issues"]) - seen):
             wrong.append(f"issues: missing {', '.join(missing)}; seen {', '.join(sorted(seen)) or 'none'}")
     if "outcome" in expect:
-        verdict = _visit(facts, registry, policy, token)
+        came = _visit(facts, registry, policy, token)
+        verdict = came.verdict if isinstance(came, Decision) else came
         if verdict != expect["outcome"]:
             wrong.append(f"outcome: expected {expect['outcome']}, got {verdict}")
     return wrong
@@ -99,13 +145,13 @@ def _values(name: str, facts: Facts, registry: Registry, policy: Policy, token: 
     return registry.values(facts, policy, token, None if name == "cross" else protocols_of(name, registry))
 
 
-def _visit(whole: Facts, registry: Registry, policy: Policy, token: str) -> str:
-    """The verdict of a crawler that learns the facts one by one, as they are asked for; what is not there is a 404."""
+def _visit(whole: Facts, registry: Registry, policy: Policy, token: str) -> Decision | str:
+    """The decision of a crawler that learns the facts one by one, as they are asked for; what is not there is a 404."""
     facts = msgspec.structs.replace(whole, documents={}, head=None, body=None)
     while True:
         answer = registry.examine(facts, policy, token)
         if isinstance(answer, Decision):
-            return answer.verdict
+            return answer
         if answer.what is Want.DOCUMENT:
             found = whole.documents.get(answer.key, _ABSENT)
             facts = msgspec.structs.replace(facts, documents={**facts.documents, answer.key: found})

@@ -88,7 +88,7 @@ def read_html(body: bytes, charset: str, wanted: Wanted, media_type: str, *, emb
         media_type: of the resource the statements are to cover.
         embedding: the page embeds the resource; only statements that extend to media count.
     """
-    page = _ascii_octets(_window(body), charset)
+    page = utf8_octets(_window(body), charset)
     if not _concerns(page, wanted):
         return []
     signals: list[Signal] = []
@@ -114,7 +114,7 @@ def _window(body: bytes) -> bytes:
     return window if b"</head" in window.lower() else body[:_MAX_OCTETS_LONG_HEAD]
 
 
-def _ascii_octets(body: bytes, charset: str) -> bytes:
+def utf8_octets(body: bytes, charset: str) -> bytes:
     """The page in UTF-8, or as it is when its encoding writes tags in ASCII octets anyway."""
     for mark, name in _MARKS:
         if body.startswith(mark):

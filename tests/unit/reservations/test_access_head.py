@@ -57,7 +57,8 @@ def test_status_is_compared_with_patterns(status, patterns, fits):
     ],
 )
 def test_status_decides_at_the_head(decide_on, make_facts, make_head, status, fields, verdict, reason):
-    decision = decide_on(make_facts(head=make_head(status, *fields)))
+    body = b"" if verdict == "deferred" else None
+    decision = decide_on(make_facts(head=make_head(status, *fields), body=body))
     assert (decision.verdict, decision.reason) == (verdict, reason)
 
 
@@ -146,6 +147,6 @@ def test_any_retry_after_is_read_within_bounds(value, date):
 
 def test_deferred_says_how_long_and_ends_with_the_last_try(decide_on, make_facts, make_head):
     head = make_head(429, ("Retry-After", "120"))
-    first, last = decide_on(make_facts(head=head)), decide_on(make_facts(head=head, attempt=3))
+    first, last = decide_on(make_facts(head=head, body=b"")), decide_on(make_facts(head=head, body=b"", attempt=3))
     assert (first.verdict, first.retry_after_s) == ("deferred", 120)
     assert (last.verdict, last.reason, last.retry_after_s) == ("failed", "access.rate-limited", 0)

@@ -162,7 +162,7 @@ def test_rows_decide_in_their_order(make_case):
 
 def test_server_error_fails_with_the_last_try(make_case):
     row = StatusRow(status=("5xx",), outcome="deferred", reason="http.server-error")
-    assert [outcome(make_case(status=row, stage="head", attempt=n))[0] for n in (1, 2, 3)] == [
+    assert [outcome(make_case(status=row, stage="body", attempt=n))[0] for n in (1, 2, 3)] == [
         "deferred",
         "deferred",
         "failed",

@@ -39,7 +39,7 @@ def test_other_statements_are_told_besides(decide_on, make_facts, make_head, reg
 
 
 def test_wait_and_target_are_told(decide_on, make_facts, make_head, registry):
-    waiting = decide_on(make_facts(head=make_head(429, ("Retry-After", "60"))))
+    waiting = decide_on(make_facts(head=make_head(429, ("Retry-After", "60")), body=b""))
     assert "The site asks us to wait 60 seconds." in sentences(waiting, URL, registry.reasons)
     moved = decide_on(make_facts(head=make_head(301, ("Location", "/b"))))
     assert sentences(moved, URL)[0] == f"{URL} redirects to https://site.example/b, which is a URL of its own."

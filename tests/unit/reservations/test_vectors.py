@@ -53,7 +53,7 @@ def test_robots_case_that_expects_otherwise_names_the_line(registry, policy):
 
 
 def test_unknown_kind_names_the_kinds_there_are(registry, policy):
-    assert "robots, reservation" in run_case("access", {}, registry, policy)
+    assert "robots, reservation, access" in run_case("other", {}, registry, policy)
 
 
 def test_redirects_of_an_origin_file_are_followed_five_times(registry, policy):
