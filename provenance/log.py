@@ -8,8 +8,8 @@ nothing is accepted any more, so that the crawl stops fetching (fail closed). do
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import os
 import re
 import threading
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from provenance.checkpoint import Checkpoint, CheckpointError, open_note, sign
+from provenance.disk import Disk, append, cut, replace, write_all
 from provenance.entry import Entry
 from provenance.keys import SigningKey
 from provenance.lines import to_line
@@ -28,6 +29,7 @@ from provenance.segments import (
     is_sealed,
     read_entries,
     read_lines,
+    seal_segment,
     segment_name,
     segments,
     to_leaf,
@@ -45,42 +47,6 @@ LOCK: Final = "lock"
 #: Where a complete note of `checkpoints` ends: a signature line and the empty line that parts it from the next note.
 _NOTE_END: Final = re.compile(rb"\n\xe2\x80\x94 [^\n]*\n\n")
 _TAIL_BYTES: Final = 65_536
-
-
-class Disk:
-    """Every step that can fail on the way to disk, one method each, so that tests can make each of them fail."""
-
-    def open(self, path: Path, mode: str) -> BinaryIO:
-        """Open without a buffer of its own."""
-        return open(path, mode, buffering=0)  # type: ignore[return-value]  # noqa: PTH123 - Path.open knows no unbuffered type
-
-    def write(self, file: BinaryIO, octets: bytes | memoryview) -> int:
-        """Write some of the octets; says how many."""
-        return file.write(octets)
-
-    def fsync(self, file: BinaryIO) -> None:
-        """Make what was written durable."""
-        os.fsync(file.fileno())
-
-    def truncate(self, file: BinaryIO, size: int) -> None:
-        """Cut the file."""
-        file.truncate(size)
-
-    def replace(self, source: Path, target: Path) -> None:
-        """Rename over an existing file in one step."""
-        source.replace(target)
-
-    def remove(self, path: Path) -> None:
-        """Remove a file."""
-        path.unlink()
-
-    def fsync_folder(self, folder: Path) -> None:
-        """Make the names in a folder durable."""
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 class LogWriter:
@@ -108,19 +74,19 @@ class LogWriter:
             LogError: another process writes here, or the log is not the one that was signed; nothing was changed.
         """
         disk = disk or Disk()
-        lock: BinaryIO | None = None
+        held: BinaryIO | None = None
         try:
             key.verifier(origin)
         except CheckpointError as error:
             raise LogError(f"{folder}: {error}. Choose another origin") from error
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = _lock(folder)
-            writer = cls(folder, origin, key, lock=lock, segment_lines=segment_lines, disk=disk)
+            held = lock(folder)
+            writer = cls(folder, origin, key, lock=held, segment_lines=segment_lines, disk=disk)
             writer._resume(visit)
         except BaseException as error:
-            if lock is not None:
-                lock.close()
+            if held is not None:
+                held.close()
             if isinstance(error, OSError):
                 raise LogError(f"{folder}: the log cannot be opened ({error}). {_FREE}") from error
             if isinstance(error, CheckpointError):
@@ -195,10 +161,18 @@ class LogWriter:
                 if self._broken is None:
                     self._guarded(self._sync)
                     self._guarded(self._checkpoint)
+                    self._seal_full_segments()
             finally:
                 self._broken = self._broken or "it was closed"
                 self._roll()
                 self._lock.close()
+
+    def _seal_full_segments(self) -> None:
+        """What is durable and signed only becomes smaller by this, so a failure here costs space and nothing else."""
+        with contextlib.suppress(OSError):
+            for path in segments(self.folder)[: self._segment]:
+                if not is_sealed(path):
+                    seal_segment(path, self._disk)
 
     def abandon(self) -> None:
         """Let go of the folder and sign nothing: what lies beside the log contradicts it."""
@@ -237,7 +211,7 @@ class LogWriter:
                 self._roll()
             part = lines[begin : begin + self._segment_lines - self._lines]
             file = self._file or self._open_segment()
-            _write_all(self._disk, file, b"\n".join(part) + b"\n")
+            write_all(self._disk, file, b"\n".join(part) + b"\n")
             self._disk.fsync(file)
             self._lines += len(part)
             begin += len(part)
@@ -257,8 +231,8 @@ class LogWriter:
         if head.size == self._signed:
             return
         note = sign(Checkpoint(origin=self.origin, size=head.size, root=head.root()), self._key.private)
-        _replace(self._disk, self.folder / CHECKPOINT, note)
-        _append(self._disk, self.folder / CHECKPOINTS, note + b"\n")
+        replace(self._disk, self.folder / CHECKPOINT, note)
+        append(self._disk, self.folder / CHECKPOINTS, note + b"\n")
         self._signed = head.size
 
     def _resume(self, visit: Callable[[Entry], None] | None) -> None:
@@ -274,11 +248,11 @@ class LogWriter:
         for path in half_sealed(self.folder):  # sealing broke off: what was written of it goes, the lines stay
             self._disk.remove(path)
         if torn is not None:
-            _cut(self._disk, self.folder / segment_name(self._segment), torn)
+            cut(self._disk, self.folder / segment_name(self._segment), torn)
         if notes_end is not None:
-            _cut(self._disk, self.folder / CHECKPOINTS, notes_end)
+            cut(self._disk, self.folder / CHECKPOINTS, notes_end)
         if missing:
-            _append(self._disk, self.folder / CHECKPOINTS, note + b"\n")
+            append(self._disk, self.folder / CHECKPOINTS, note + b"\n")
         if self._lines and torn is None:  # what a killed process left in the cache must be durable to be signed
             with self._disk.open(self.folder / segment_name(self._segment), "ab") as file:
                 self._disk.fsync(file)
@@ -290,7 +264,7 @@ class LogWriter:
         if not path.exists():
             if segments(self.folder) or (self.folder / CHECKPOINT).exists():
                 raise LogError(f"{path}: missing beside a log. Put the log's verifier line back, or: {ASIDE}")
-            _replace(self._disk, path, line)
+            replace(self._disk, path, line)
         elif path.read_bytes() != line:
             raise LogError(
                 f"{path}: the log here has another origin or key than {line.decode().strip()!r}. "
@@ -352,7 +326,12 @@ class LogWriter:
 _FREE: Final = "Free space or mend the disk, then start the same command again"
 
 
-def _lock(folder: Path) -> BinaryIO:
+def lock(folder: Path) -> BinaryIO:
+    """The writer's lock; it is held until the file is closed.
+
+    Raises:
+        LogError: somebody else holds it.
+    """
     file = (folder / LOCK).open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -380,30 +359,3 @@ def _last_note(path: Path) -> tuple[bytes, int, int]:
         return b"", 0, size
     begin = ends[-2] if len(ends) > 1 else 0
     return tail[begin : ends[-1] - 1], start + ends[-1], size
-
-
-def _write_all(disk: Disk, file: BinaryIO, octets: bytes) -> None:
-    view = memoryview(octets)
-    while view:
-        view = view[disk.write(file, view) :]
-
-
-def _replace(disk: Disk, path: Path, octets: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with disk.open(temporary, "wb") as file:
-        _write_all(disk, file, octets)
-        disk.fsync(file)
-    disk.replace(temporary, path)
-    disk.fsync_folder(path.parent)
-
-
-def _append(disk: Disk, path: Path, octets: bytes) -> None:
-    with disk.open(path, "ab") as file:
-        _write_all(disk, file, octets)
-        disk.fsync(file)
-
-
-def _cut(disk: Disk, path: Path, size: int) -> None:
-    with disk.open(path, "r+b") as file:
-        disk.truncate(file, size)
-        disk.fsync(file)

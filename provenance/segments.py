@@ -13,12 +13,14 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import msgspec
 import zstandard
 
+from provenance.disk import Disk, write_all
 from provenance.entry import Entry
 from provenance.lines import MAX_LINE_BYTES, from_line
 from provenance.tree import HASH_BYTES, leaf_hash
@@ -285,3 +287,27 @@ def _frame(compressor: zstandard.ZstdCompressor, group: list[bytes], table: _Tab
     stored = compressor.compress(plain)
     table.add(len(stored), len(plain))
     return stored
+
+
+def seal_segment(path: Path, disk: Disk) -> Path:
+    """Put a sealed segment in the place of an open one that is complete. What was there stays until the new one lasts.
+
+    Raises:
+        LogError: the segment ends inside a line, or what was written reads back otherwise.
+        OSError: it cannot be written.
+    """
+    sealed = path.with_name(path.name + SEALED)
+    temporary = path.with_name(f"{path.name}.tmp{SEALED}")
+    with disk.open(temporary, "wb") as file:
+        for part in frames(read_lines(path)):
+            write_all(disk, file, part)
+        disk.fsync(file)
+    pairs = zip_longest(read_lines(path), read_lines(temporary))
+    if not all(line == other and line.endswith(b"\n") for line, other in pairs):
+        disk.remove(temporary)
+        raise LogError(f"{path}: not complete, or sealed it reads back otherwise. The open segment was kept")
+    disk.replace(temporary, sealed)
+    disk.fsync_folder(path.parent)
+    disk.remove(path)
+    disk.fsync_folder(path.parent)
+    return sealed

@@ -236,7 +236,7 @@ def unpacked(path: Path, stored: BinaryIO) -> BinaryIO:
         raise Bad(f"{path}: sealed; unpack it by `zstd -d`, or install the package zstandard") from None
     import io  # noqa: PLC0415
 
-    return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stored, read_across_frames=True))  # type: ignore[arg-type]
+    return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stored, read_across_frames=True))
 
 
 def lines_of(folder: Path) -> Iterator[bytes]:

@@ -21,6 +21,7 @@ from provenance.links import Links
 from provenance.log import CHECKPOINT, CHECKPOINTS, LOCK, VERIFIER
 from provenance.replay import Replay, level_3
 from provenance.report import Level, Report
+from provenance.seal import TileCheck
 from provenance.segments import Leaf, LogError, as_erased, half_sealed, read_lines, segments
 from provenance.tree import Frontier, leaf_hash
 from provenance.warcfile import open_regular
@@ -99,6 +100,7 @@ class _Integrity:
         self._broken = False  # a root differed: all later ones do, too
         self._torn = 0
         self._read = 0
+        self._tiles = TileCheck(folder)
         self._last: Entry | None = None
         self._erased: dict[int, int] = {}  # entries whose text is gone, with the entry that is to say so
         self._says_erased: dict[int, int] = {}
@@ -139,6 +141,7 @@ class _Integrity:
             erased = None
         hashed = leaf_hash(line) if erased is None else erased.hash
         self._tree.append(hashed)
+        self._tiles.add(hashed)
         self._compare_head()
         self._level.count("entries")
         entry = self._entry(line, name, number) if erased is None else None
@@ -257,6 +260,10 @@ class _Integrity:
                 self._level.differs(
                     "log", f"entry {seq}", "its text is gone, and no entry says that it was erased", _KEEP
                 )
+        for name in self._tiles.finish():
+            self._level.differs(
+                f"log/{name}", "", "not a tile of this log", "Remove log/tile/ and run `knockfirst seal`"
+            )
         while self._head is not None:
             if not self._running:
                 what = f"{self._head.size} entries were signed, {size} are there"

@@ -10,6 +10,7 @@ import pytest
 
 from provenance import standalone
 from provenance.proof import prove_consistency, prove_site, prove_url
+from provenance.seal import seal
 from provenance.verify import verify
 
 
@@ -60,6 +61,11 @@ def test_key_from_elsewhere_is_compared(whole, alone):
     own = (whole / "log/log.vkey").read_text()
     assert alone("log", whole, "--key", own)[0] == 0
     assert alone("log", whole, "--key", own.replace("test", "rest"))[0] == 1
+
+
+def test_sealed_log_is_read_too(whole, alone):
+    seal(whole / "log")
+    assert alone("log", whole)[0] == 0
 
 
 def test_planted_link_in_the_place_of_a_segment_is_not_followed(whole, alone, tmp_path):
