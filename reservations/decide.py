@@ -57,6 +57,9 @@ class Outcome(NamedTuple):
     gate: str
 
 
+#: Carrier of what a policy says that a refusal names: its terms, which count only for that refusal.
+TERMS: Final = "terms"
+
 #: What a closed case becomes, by how far it got.
 CLOSED: Final[Mapping[str, Verdict]] = {
     "origin": Verdict.REFUSED,
@@ -92,8 +95,13 @@ TRANSFER: Final[Mapping[str, tuple[Verdict, Verdict, str]]] = {
 
 
 def resolve(protocol: Protocol, stated: Iterable[tuple[Signal, Mapping[Category, Value]]]) -> Standings:
-    """One protocol's value per category: its own precedence, then the most restrictive."""
+    """One protocol's value per category: its own precedence, then the most restrictive.
+
+    A refusal that comes with conditions is conditional; where its terms could be read, it is what they say.
+    """
     pairs = list(stated)
+    terms = [pair for pair in pairs if pair[0].carrier == TERMS]
+    pairs = [pair for pair in pairs if pair[0].carrier != TERMS]
     rank = {carrier: number for number, carrier in enumerate(protocol.supersedes, start=1)}
     standings: Standings = {}
     for signal, values in pairs:
@@ -101,11 +109,19 @@ def resolve(protocol: Protocol, stated: Iterable[tuple[Signal, Mapping[Category,
             held = standings.get(category)
             if held is None or _outdoes(rank, (signal, value), held):
                 standings[category] = Standing(value, signal)
-    if any(_is_condition(signal) for signal, _ in pairs):
+    if any(is_condition(signal) for signal, _ in pairs):
         for category, (value, signal) in standings.items():
             if value is Value.DENY:
-                standings[category] = Standing(Value.CONDITIONAL, signal)
+                standings[category] = _on_terms(category, signal, terms)
     return standings
+
+
+def _on_terms(
+    category: Category, refusal: Signal, terms: Iterable[tuple[Signal, Mapping[Category, Value]]]
+) -> Standing:
+    """What a refusal with conditions comes to: the least that any of its terms allows, else conditional."""
+    said = [Standing(values[category], signal) for signal, values in terms if category in values]
+    return min(said, key=lambda one: RESTRICTIVENESS[one.value], default=Standing(Value.CONDITIONAL, refusal))
 
 
 def _outdoes(rank: Mapping[str, int], new: tuple[Signal, Value], held: Standing) -> bool:
@@ -116,7 +132,8 @@ def _outdoes(rank: Mapping[str, int], new: tuple[Signal, Value], held: Standing)
     return RESTRICTIVENESS[new[1]] < RESTRICTIVENESS[held.value]
 
 
-def _is_condition(signal: Signal) -> bool:
+def is_condition(signal: Signal) -> bool:
+    """Whether a statement only names a condition: the terms of a refusal that stands elsewhere."""
     silent = not (signal.strict or signal.effective or signal.vendor)
     return silent and bool(signal.conditions) and signal.addressed_to != "others"
 

@@ -13,12 +13,21 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from reservations.datafile import DefinitionError, Path, Source
-from reservations.model import Category, Value
+from reservations.model import Value
+from reservations.tables import (
+    Approval,
+    Consequence,
+    Inline,
+    LinkRelation,
+    NamedDocument,
+    Restriction,
+    SchemaProperty,
+    Values,
+)
 
-Syntax = Literal["value", "dictionary", "pairs", "directives", "path"]
+Syntax = Literal["value", "url", "dictionary", "pairs", "directives", "path"]
 Unread = Literal["robots", "reservation-file", "announced", "asset"]
 StatusPattern = Annotated[str, msgspec.Meta(pattern=r"^[1-5]([0-9][0-9]|xx)$")]
-Values = dict[Category, Value]
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,15 +51,6 @@ class ReasonText(_Table, frozen=True, kw_only=True):
     unread: Unread | None = None
 
 
-class Consequence(_Table, frozen=True, kw_only=True):
-    """A reason code and the value per category that come with an event: by the letter, in effect, in `strict` only."""
-
-    reason: str = ""
-    strict: Values = {}
-    effective: Values = {}
-    vendor: Values = {}
-
-
 class AnswerRow(Consequence, frozen=True, kw_only=True):
     """What a status means when it answers for a document of the origin. Rows are tried in order."""
 
@@ -71,7 +71,7 @@ class Document(_Table, frozen=True, kw_only=True):
     """A file at a fixed path of every origin.
 
     Attributes:
-        path: for example "/robots.txt".
+        path: for example "/robots.txt"; also_at: further places, each asked for and read by itself.
         format: which reader takes it.
         max_bytes: cap on the decoded entity; accept: media types to name in the request.
         answers: what each status means.
@@ -79,10 +79,12 @@ class Document(_Table, frozen=True, kw_only=True):
         forbidden: meaning when robots.txt forbids us to fetch it.
         malformed: reason code for a body that is not of the format; reading continues with plain negatives.
         max_rules: rules beyond it make the document unreadable.
+        refused, permitted: labels of "this URL is disallowed" and "is allowed", for a file of rules like robots.txt.
     """
 
     path: Annotated[str, msgspec.Meta(pattern=r"^/\S+$")]
-    format: Literal["robots_txt", "json_rules"]
+    also_at: tuple[str, ...] = ()
+    format: Literal["robots_txt", "json_rules", "usage_rules", "name_values"]
     max_bytes: Annotated[int, msgspec.Meta(ge=512_000, le=16_777_216)]
     accept: str = "*/*"
     answers: tuple[AnswerRow, ...]
@@ -92,6 +94,8 @@ class Document(_Table, frozen=True, kw_only=True):
     location: str = "location"
     max_rules: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000
     foreign: ForeignWords | None = None
+    refused: str = ""
+    permitted: str = ""
 
 
 class RobotsRules(_Table, frozen=True, kw_only=True):
@@ -116,12 +120,16 @@ class RobotsLine(_Table, frozen=True, kw_only=True):
         paths: "none": the value has no path. "scoped": a value that starts with "/" is scoped to that path.
             "tolerated": the same, though the protocol knows no paths: issue `path`, negatives only.
         crawlable_only: the protocol knows no preference for a URL that may not be crawled.
+        label: the label that a bare value has; the name when there is none.
+        document: the value is the URL of a document that is to be read.
     """
 
     name: str
     syntax: Syntax
+    label: str = ""
     paths: Literal["none", "scoped", "tolerated"] = "none"
     crawlable_only: bool = False
+    document: bool = False
 
 
 class HttpField(_Table, frozen=True, kw_only=True):
@@ -257,11 +265,17 @@ class Meaning(_Table, frozen=True, kw_only=True):
 
 
 class Label(_Table, frozen=True, kw_only=True):
-    """One word of a protocol. `condition`: its value is a condition (a policy's URL), not a statement of its own."""
+    """One word of a protocol.
+
+    Attributes:
+        condition: its value is a condition (a policy's URL), not a statement of its own.
+        patterns: values with "*" are how the protocol itself writes them (the URLs of licences), so they may permit.
+    """
 
     name: str
     reason: str
     condition: bool = False
+    patterns: bool = False
     values: tuple[Meaning, ...]
 
 
@@ -276,6 +290,10 @@ class Protocol(_Table, frozen=True, kw_only=True):
         case_sensitive: labels and values in another case count as negatives only (`case`).
         token_list: name of the file that says which rules for other crawlers count, and what they say.
         page_refusals: reason codes of statements that refuse, when a page makes them to other crawlers.
+        licensable: a licence that the operator has can lift what it refuses (never access, crawling or a blocklist).
+        grants: it holds no words of sites, but the licences of the operator's policy.
+        named: what a document is that its statements name.
+        approval: for a file of an operator that is weaker than the shipped one of its name.
     """
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+$")]
@@ -293,12 +311,20 @@ class Protocol(_Table, frozen=True, kw_only=True):
     case_sensitive: bool = False
     token_list: str = ""
     page_refusals: tuple[str, ...] = ()
+    licensable: bool = False
+    grants: str = ""
+    approval: Approval | None = None
     reasons: tuple[ReasonText, ...]
     documents: tuple[Document, ...] = ()
     robots_rules: RobotsRules | None = None
     robots_lines: tuple[RobotsLine, ...] = ()
     http_fields: tuple[HttpField, ...] = ()
     html_metas: tuple[HtmlMeta, ...] = ()
+    named: NamedDocument | None = None
+    links: tuple[LinkRelation, ...] = ()
+    properties: tuple[SchemaProperty, ...] = ()
+    inline: Inline | None = None
+    restrictions: tuple[Restriction, ...] = ()
     file_properties: tuple[FileProperty, ...] = ()
     assertions: tuple[Assertion, ...] = ()
     xml_records: tuple[XmlRecord, ...] = ()
@@ -315,10 +341,15 @@ class Protocol(_Table, frozen=True, kw_only=True):
     def carriers(self) -> tuple[str, ...]:
         """Where its statements may stand, for people."""
         return (
-            *(document.path for document in self.documents),
+            *(path for document in self.documents for path in (document.path, *document.also_at)),
             *(f"robots.txt {line.name}" for line in self.robots_lines),
             *(f"header {field.name}" for field in self.http_fields),
             *(f"meta {meta.name}" for meta in self.html_metas),
+            *(f"link {link.rel}" for link in self.links),
+            *(f"schema {item.name}" for item in self.properties),
+            *((f"inline {self.inline.type}",) if self.inline else ()),
+            *(("the operator's restrictions",) if self.restrictions else ()),
+            *(("the policy's licences",) if self.grants else ()),
             *(f"property {property_.name}" for property_ in self.file_properties),
             *(f"assertion {name}" for assertion in self.assertions for name in assertion.names),
             *(f"XML {record.elements[0]}" for record in self.xml_records),
@@ -340,6 +371,11 @@ class Protocol(_Table, frozen=True, kw_only=True):
         }
 
 
+#: Where a statement can stand, as signals name it.
+CARRIERS: Final = (
+    "robots_txt", "well_known", "named", "terms", "http_field", "status", "redirect", "html_meta", "html_link",
+    "schema", "inline", "epub_meta", "xmp", "c2pa", "file",
+)  # fmt: skip
 #: Values that close a category.
 CLOSING: Final = frozenset({Value.DENY, Value.CONDITIONAL})
 
@@ -371,7 +407,7 @@ def _contradictions(protocol: Protocol) -> Iterator[tuple[Path, str]]:
         if code not in codes:
             yield path, f"reason {code!r} is not described; [[reasons]] describes: {', '.join(sorted(codes))}"
     for path, name in _labels_used(protocol):
-        if name not in labels:
+        if name and name not in labels:
             yield path, f"there is no label {name!r}; [[labels]] are: {', '.join(sorted(labels))}"
     for at, label in enumerate(protocol.labels):
         for index, meaning in enumerate(label.values):
@@ -380,10 +416,9 @@ def _contradictions(protocol: Protocol) -> Iterator[tuple[Path, str]]:
                     ("labels", at, "values", index, "also"),
                     "only a denial may have other spellings; allowed in effective: deny, conditional",
                 )
-    carriers = {"robots_txt", "well_known", "http_field", "html_meta", "epub_meta", "xmp", "c2pa"}
     for index, carrier in enumerate(protocol.supersedes):
-        if carrier not in carriers:
-            yield ("supersedes", index), f"unknown carrier {carrier!r}; allowed: {', '.join(sorted(carriers))}"
+        if carrier not in CARRIERS:
+            yield ("supersedes", index), f"unknown carrier {carrier!r}; allowed: {', '.join(CARRIERS)}"
 
 
 def _codes_used(protocol: Protocol) -> Iterator[tuple[Path, str]]:
@@ -397,10 +432,22 @@ def _codes_used(protocol: Protocol) -> Iterator[tuple[Path, str]]:
     for at, status in enumerate(protocol.statuses):
         if status.outcome != "content":
             yield ("statuses", at, "reason"), status.reason
-    for at, redirect in enumerate(protocol.redirects):
-        yield ("redirects", at, "reason"), redirect.reason
-    for at, finding in enumerate(protocol.file_findings):
-        yield ("file_findings", at, "reason"), finding.reason
+    for table in ("redirects", "file_findings", "restrictions"):
+        yield from (((table, at, "reason"), row.reason) for at, row in enumerate(getattr(protocol, table)))
+    if protocol.grants:
+        yield ("grants",), protocol.grants
+    if protocol.named is not None:
+        yield from ((("named", *path), code) for path, code in _codes_of_named(protocol.named))
+
+
+def _codes_of_named(named: NamedDocument) -> Iterator[tuple[Path, str]]:
+    if named.unread is not None:
+        yield ("unread", "reason"), named.unread.reason
+    if named.policy is not None:
+        yield ("policy", "reason"), named.policy.reason
+    if named.offers is not None:
+        for name in ("permitted", "prohibited", "not_permitted", "conditional"):
+            yield ("offers", name), getattr(named.offers, name)
 
 
 def _codes_of_document(document: Document) -> Iterator[tuple[Path, str]]:
@@ -415,16 +462,16 @@ def _codes_of_document(document: Document) -> Iterator[tuple[Path, str]]:
 
 
 def _labels_used(protocol: Protocol) -> Iterator[tuple[Path, str]]:
-    for at, field in enumerate(protocol.http_fields):
-        if field.syntax == "value":
-            yield ("http_fields", at, "name"), field.label or field.name
-    for at, meta in enumerate(protocol.html_metas):
-        if meta.syntax == "value":
-            yield ("html_metas", at, "name"), meta.label or meta.name
-    for at, item in enumerate(protocol.file_properties):
-        yield ("file_properties", at, "label"), item.label
-    for at, assertion in enumerate(protocol.assertions):
-        if assertion.label:
-            yield ("assertions", at, "label"), assertion.label
+    rows = [
+        ((table, at), row)
+        for table in ("http_fields", "html_metas", "links", "properties", "file_properties", "assertions")
+        for at, row in enumerate(getattr(protocol, table))
+    ]
+    for path, row in rows:
+        bare = getattr(row, "syntax", "") in ("value", "url")
+        if row.label or bare:
+            yield (*path, "label" if row.label else "name"), row.label or row.name
+    for at, document in enumerate(protocol.documents):
+        yield from ((("documents", at, key), getattr(document, key)) for key in ("refused", "permitted"))
     if protocol.robots_rules:
         yield ("robots_rules", "disallowed"), protocol.robots_rules.disallowed

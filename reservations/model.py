@@ -215,6 +215,8 @@ class Wants(msgspec.Struct, frozen=True, kw_only=True):
 
     `key` is where the answer belongs in `Facts.documents`; `url` the absolute URL to ask for; `why` the protocol
     that wants it; `max_bytes` the cap on the decoded entity; `accept` the media types to name in the request.
+    `beside` are further documents that are wanted in the same visit: whoever asks for this one asks for all of them,
+    and adds all answers to the facts before it comes back.
     """
 
     what: Want
@@ -224,6 +226,7 @@ class Wants(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int = 0
     max_redirects: int = 5
     accept: str = "*/*"
+    beside: tuple[Wants, ...] = ()
 
 
 _CANONICAL: Final = msgspec.json.Encoder(order="sorted")

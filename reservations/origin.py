@@ -6,26 +6,31 @@ answer they came from.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Final, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
 
 from reservations.access.head import retry_after_s, status_fits
-from reservations.definition import Consequence, Document
+from reservations.decide import is_condition
+from reservations.definition import Document
+from reservations.memory import Memory
 from reservations.model import Answer, Facts, Signal
+from reservations.named import Named, name
 from reservations.readers.http_head import media_type_of
-from reservations.readers.robots_lines import choose, read_lines
+from reservations.readers.name_values import Pair, parse_name_values, read_name_values
+from reservations.readers.robots_lines import Lines, choose, read_lines
 from reservations.readers.robots_match import subject_of
 from reservations.readers.robots_txt import Answered, RobotsTxt
 from reservations.readers.tokens import Setting, TokenList, read_tokens
+from reservations.readers.usage_rules import UsageFile, parse_usage_file, read_usage_file
 from reservations.readers.well_known import Rules, is_page, parse_rules, read_rules
 from reservations.statement import Place, Reading, Vocabulary
+from reservations.tables import Consequence
 from reservations.urls import origin_of
 
 _REMEMBERED_FILES: Final = 4096
 _REMEMBERED_URLS: Final = 1024
-
-_T = TypeVar("_T")
 
 
 class Found(NamedTuple):
@@ -34,14 +39,18 @@ class Found(NamedTuple):
     Attributes:
         signals: every statement, in no order.
         consulted: outcome per file.
-        missing: the first file that is still to be asked for, with the protocol that wants it.
+        missing: the files that can be asked for now, with the protocol that wants each: robots.txt alone, then all.
+        named: the documents that the files name.
         retry_after_s: the longest wait that a file's failed answer asks for.
+        may_ask: whether robots.txt opens another path of its origin to us.
     """
 
     signals: tuple[Signal, ...]
     consulted: dict[str, str]
-    missing: tuple[str, Document] | None
+    missing: tuple[tuple[str, Document], ...]
+    named: tuple[Named, ...]
     retry_after_s: int
+    may_ask: Callable[[str], bool]
 
 
 class Asker(NamedTuple):
@@ -59,42 +68,25 @@ class _Robots(NamedTuple):
     lists: tuple[TokenList, ...]
 
 
-class _Memory(Generic[_T]):
-    """Values by the identity of what they were made from, the least recently used forgotten first.
-
-    The sources are held too, so that an identity cannot come back as another object.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._held: OrderedDict[Hashable, tuple[Sequence[object], _T]] = OrderedDict()
-        self._size = size
-
-    def get(self, sources: Sequence[object], key: Hashable, make: Callable[[], _T]) -> _T:
-        """The value of `make()`, made at most once while it is remembered."""
-        name = (key, tuple(map(id, sources)))
-        held = self._held.get(name)
-        if held is not None:
-            self._held.move_to_end(name)
-            return held[1]
-        value = make()
-        self._held[name] = (tuple(sources), value)
-        if len(self._held) > self._size:
-            self._held.popitem(last=False)
-        return value
-
-
 class OriginFiles:
     """The files that protocols want from every origin."""
 
     def __init__(self, vocabularies: Sequence[Vocabulary], token_lists: Sequence[TokenList]) -> None:
-        wanted = [(vocabulary, document) for vocabulary in vocabularies for document in vocabulary.protocol.documents]
+        wanted = [
+            (vocabulary, msgspec.structs.replace(document, path=path))
+            for vocabulary in vocabularies
+            for document in vocabulary.protocol.documents
+            for path in (document.path, *document.also_at)
+        ]
         # robots.txt first: it says which of the others may be asked for.
         self._wanted = sorted(wanted, key=lambda item: item[1].format != "robots_txt")
         self._vocabularies = vocabularies
         self._token_lists = token_lists
-        self._robots: _Memory[_Robots] = _Memory(_REMEMBERED_FILES)
-        self._rules: _Memory[Rules] = _Memory(_REMEMBERED_FILES)
-        self._found: _Memory[Found] = _Memory(_REMEMBERED_URLS)
+        self._robots: Memory[_Robots] = Memory(_REMEMBERED_FILES)
+        self._rules: Memory[Rules] = Memory(_REMEMBERED_FILES)
+        self._usage: Memory[UsageFile] = Memory(_REMEMBERED_FILES)
+        self._pairs: Memory[tuple[Pair, ...]] = Memory(_REMEMBERED_FILES)
+        self._found: Memory[Found] = Memory(_REMEMBERED_URLS)
 
     @property
     def documents(self) -> tuple[Document, ...]:
@@ -120,14 +112,14 @@ class OriginFiles:
     def _read(self, facts: Facts, asker: Asker, answers: Sequence[Answer | None]) -> Found:
         signals: list[Signal] = []
         consulted: dict[str, str] = {}
-        missing = None
+        missing: list[tuple[str, Document]] = []
+        named: list[Named] = []
         wait = 0
-        robots: RobotsTxt | None = None
-        for (vocabulary, document), answer in zip(self._wanted, answers, strict=True):
-            if robots is not None and answer is None and not _may_ask(robots, asker, facts.url, document.path):
-                answer = _FORBIDDEN  # noqa: PLW2901 what the caller would have reported
+        may_ask = _may_ask(None, asker, facts.url)
+        for (vocabulary, document), given in zip(self._wanted, answers, strict=True):
+            answer = given if given is not None or may_ask(document.path) else _FORBIDDEN
             if answer is None:
-                missing = missing or (vocabulary.protocol.id, document)
+                missing.append((vocabulary.protocol.id, document))
                 continue
             means, row = _meaning(document, answer)
             consulted[document.path] = _outcome(answer, means)
@@ -138,13 +130,82 @@ class OriginFiles:
             if means != "read":
                 continue
             if document.format == "robots_txt":
-                robots = self._parsed(answer).text
+                may_ask = _may_ask(self._parsed(answer).text, asker, facts.url)
                 signals += self._robots_signals(vocabulary, document, answer, asker, facts.url)
+                named += self._licences(answer, asker, document.path, facts.url)
             elif is_page(answer.body, media_type_of(answer.headers)):
                 consulted[document.path] = "soft-404"
             else:
-                signals += self._rules_signals(vocabulary, document, answer, facts.url)
-        return Found(tuple(signals), consulted, missing, wait)
+                stated = self._stated(vocabulary, document, answer, asker, facts.url)
+                signals += stated
+                named += policies(vocabulary, stated, facts.url)
+        if missing and missing[0][1].format == "robots_txt":
+            missing = missing[:1]
+        return Found(tuple(signals), consulted, tuple(missing), tuple(named), wait, may_ask)
+
+    def _licences(self, answer: Answer, asker: Asker, path: str, url: str) -> list[Named]:
+        """The documents that robots.txt names, to us or to all."""
+        robots, tokens = self._parsed(answer).text, asker.tokens
+        base = f"{origin_of(url)}{path}"
+        found: list[Named] = []
+        for vocabulary in self._vocabularies:
+            for directive in vocabulary.protocol.robots_lines:
+                if not directive.document or not robots.has(directive.name):
+                    continue
+                lines = choose(robots.lines(directive.name.lower(), tokens), named=robots.named(tokens))
+                # A licence outside of groups is for everyone, beside what our own group names.
+                outside = robots.lines(directive.name.lower(), tokens).outside
+                for line in (*lines.binding, *lines.careful):
+                    item = name(
+                        vocabulary,
+                        line.value,
+                        base,
+                        source=path,
+                        place=f"{path} line {line.number}",
+                        text=f"{line.key}: {line.value}",
+                    )
+                    odd = (*line.issues, *(() if line in lines.binding or line in outside else ("group",)))
+                    found.append(item._replace(issues=(*item.issues, *odd)))
+        return found
+
+    def _stated(
+        self, vocabulary: Vocabulary, document: Document, answer: Answer, asker: Asker, url: str
+    ) -> list[Signal]:
+        """What a file other than robots.txt says, by its format."""
+        match document.format:
+            case "usage_rules":
+                return self._usage_signals(vocabulary, document, answer, asker, url)
+            case "name_values":
+                pairs = self._pairs.get(
+                    (answer,), document.path, lambda: parse_name_values(answer.body, document, vocabulary)
+                )
+                return read_name_values(pairs, document, vocabulary)
+            case _:
+                return self._rules_signals(vocabulary, document, answer, url)
+
+    def _usage_signals(
+        self, vocabulary: Vocabulary, document: Document, answer: Answer, asker: Asker, url: str
+    ) -> list[Signal]:
+        """What a file of rules for uses says, to us and to others, and what it says in other protocols' words."""
+        file = self._usage.get(
+            (answer,),
+            document.path,
+            lambda: parse_usage_file(answer.body, vocabulary, truncated=answer.truncated),
+        )
+        subject = subject_of(url)
+        signals = read_usage_file(file, document, vocabulary, asker.tokens, subject)
+        for listed in self._token_lists:
+            signals += read_tokens(file.robots, url, asker.tokens, asker.setting, listed, source=document.path)
+        names = frozenset(map(str.lower, asker.tokens))
+        for other in self._vocabularies:
+            directives = [item for item in other.protocol.robots_lines if not item.document]
+            chosen = []
+            for directive in directives:
+                lines = file.robots.lines(directive.name.lower(), asker.tokens)
+                chosen.append((directive, Lines((), (*lines.ours, *lines.star, *lines.outside))))
+            if any(lines.careful for _, lines in chosen):
+                signals += read_lines(chosen, other, names, subject, document.path)
+        return signals
 
     def _robots_signals(
         self, vocabulary: Vocabulary, document: Document, answer: Answer, asker: Asker, url: str
@@ -157,7 +218,7 @@ class OriginFiles:
         named = robots.named(tokens)
         subject = subject_of(url)
         for other in self._vocabularies:
-            directives = other.protocol.robots_lines
+            directives = [directive for directive in other.protocol.robots_lines if not directive.document]
             chosen = [
                 (directive, choose(robots.lines(directive.name.lower(), tokens), named=named))
                 for directive in directives
@@ -193,9 +254,30 @@ class OriginFiles:
         return read_rules(rules, document, vocabulary, subject_of(url))
 
 
-def _may_ask(robots: RobotsTxt, asker: Asker, url: str, path: str) -> bool:
+def policies(vocabulary: Vocabulary, stated: Iterable[Signal], base: str, *, source: str = "") -> list[Named]:
+    """The documents that statements name as their conditions. `source`: "body" for what came with the resource."""
+    named = vocabulary.protocol.named
+    if named is None or named.policy is None:
+        return []
+    return [
+        name(
+            vocabulary,
+            signal.conditions[0],
+            base,
+            source=source or signal.source,
+            place=signal.locator,
+            text=signal.excerpt,
+            page=bool(source),
+        )
+        for signal in stated
+        if is_condition(signal) and signal.protocol == vocabulary.protocol.id
+    ]
+
+
+def _may_ask(robots: RobotsTxt | None, asker: Asker, url: str) -> Callable[[str], bool]:
     """Whether robots.txt lets us fetch another file of its origin."""
-    return robots.ask(asker.tokens, f"{origin_of(url)}{path}").allowed
+    origin = origin_of(url)
+    return lambda path: robots is None or robots.ask(asker.tokens, f"{origin}{path}").allowed
 
 
 #: What the caller would report of a file that robots.txt forbids us.

@@ -82,6 +82,7 @@ class Policy(_Table, frozen=True, kw_only=True):
         media_types: what is asked for and kept: "type/subtype", "type/*", or "" for a head without Content-Type.
         secret_keys: names of query parameters that carry secrets; a URL with one is never asked for.
         country: establishment of the operator, ISO 3166-1 alpha-2.
+        users: classes of user that we are to licensors; gives_attribution: whether the use names its sources.
         digest: "sha256:..." of the file's text; set when it is read.
     """
 
@@ -97,6 +98,8 @@ class Policy(_Table, frozen=True, kw_only=True):
     media_types: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     secret_keys: tuple[str, ...] = ()
     country: Annotated[str, msgspec.Meta(pattern=r"^([A-Z]{2})?$")] = ""
+    users: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("commercial",)
+    gives_attribution: bool = False
     limits: Limits = Limits()
     retention: Retention = Retention()
     approvals: tuple[Approval, ...] = ()

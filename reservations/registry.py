@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+import msgspec
+
 from reservations.access.head import fields_fit, redirect_signals, retry_after_s, status_fits, status_signal
 from reservations.access.page import Page, PageReader, is_answer, page_reader
 from reservations.access.tables import PAGE_TABLES, table_faults
@@ -27,14 +29,17 @@ from reservations.decide import (
     open_purposes,
 )
 from reservations.definition import Document, Protocol, StatusRow, digest_of, load_protocol
+from reservations.linked import Linked, LinkTables
 from reservations.model import Answer, Category, Decision, Facts, Head, Header, Hop, Signal, Value, Verdict, Want, Wants
-from reservations.origin import Asker, Found, OriginFiles
+from reservations.named import Missing, Named, NamedDocuments
+from reservations.origin import Asker, Found, OriginFiles, policies
 from reservations.policy import Policy
 from reservations.readers.asset import read_asset
 from reservations.readers.embedded import FileTables
-from reservations.readers.html import Meta, Wanted, is_html, look_for, read_html
+from reservations.readers.html import HtmlPage, Meta, Wanted, is_html, look_for, read_html
 from reservations.readers.http_head import Field, first, media_type_of, read_head
 from reservations.readers.page_tokens import conclude as conclude_for_us
+from reservations.readers.rsl import Party
 from reservations.readers.tokens import TokenList
 from reservations.statement import Vocabulary
 from reservations.urls import UrlError, canonical_url, origin_of
@@ -42,6 +47,8 @@ from reservations.urls import UrlError, canonical_url, origin_of
 #: A group for this token binds whatever token the operator chose.
 HOUSE_TOKEN: Final = "KnockfirstBot"
 
+#: Outcomes that documents named by the resource can still change.
+_GOING_ON: Final = frozenset({Verdict.KEPT, Verdict.UNCHANGED})
 _SOURCE_RANK: Final[Mapping[str, int]] = {"url": 1, "head": 2, "body": 3}
 _TOKEN_LIST: Final = re.compile(r'^token_list = "([^"]+)"', re.MULTILINE)
 _CHARSET: Final = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
@@ -65,6 +72,7 @@ class _Seen(NamedTuple):
 
     signals: tuple[Signal, ...]
     found: Found
+    missing: tuple[Missing, ...]
     consulted: dict[str, str]
     status: StatusRow | None
     media_type: str
@@ -95,6 +103,8 @@ class Registry:
         self.digest = digest
         self._vocabularies = {protocol.id: Vocabulary(protocol) for protocol in ordered}
         self._files = FileTables(self._vocabularies.values())
+        self._links = LinkTables(self._vocabularies.values())
+        self._named = NamedDocuments()
         self._origin = OriginFiles(tuple(self._vocabularies.values()), tuple(listed.values()))
         self.documents: tuple[Document, ...] = self._origin.documents
         described = [reason for protocol in ordered for reason in protocol.reasons]
@@ -102,6 +112,9 @@ class Registry:
         self.reasons = {reason.code: reason.text for reason in described}
         self._unread = {reason.code: reason.unread for reason in described if reason.unread}
         self._order = {protocol.id: number for number, protocol in enumerate(ordered)}
+        self._policed = [
+            item for item in self._vocabularies.values() if item.protocol.named and item.protocol.named.policy
+        ]
         self._concluding = [(item, listed[item.token_list]) for item in ordered if item.token_list]
         self._others = frozenset(entry.token.lower() for tokens in listed.values() for entry in tokens.binding)
         self._pages: PageReader | None = page_reader(page_tables or {}, self._vocabularies.values())
@@ -146,11 +159,41 @@ class Registry:
         standings = combine(self._by_id, seen.signals, DECIDING[policy.profile])
         stage = "origin" if facts.head is None else "head" if facts.body is None else "body"
         outcome = self._outcome(facts, policy, seen, standings, stage)
-        if seen.found.missing is not None and (outcome is None or stage != "origin"):
-            return _want_document(facts, policy, *seen.found.missing)
+        wanted = self._documents_wanted(facts, policy, seen, outcome, stage)
+        if wanted:
+            return msgspec.structs.replace(wanted[0], beside=wanted[1:])
         if outcome is None:
             return _want_page(facts, policy, stage)
         return self._decision(facts, policy, seen, outcome, open_purposes(standings, policy))
+
+    def _documents_wanted(
+        self, facts: Facts, policy: Policy, seen: _Seen, outcome: Outcome | None, stage: str
+    ) -> tuple[Wants, ...]:
+        """The documents that are missing and could change what follows, all that can be asked for in one visit.
+
+        What the resource itself names is asked for when it is whole: before that, its connection is taken. A policy,
+        which can only make things milder, is asked for when nothing else closes the case.
+        """
+        files = seen.found.missing if outcome is None or stage != "origin" else ()
+        wanted = [_want_document(facts, policy, name, document) for name, document in files]
+        is_open = outcome is None or outcome.verdict in _GOING_ON
+        for item in seen.missing:
+            in_time = stage == "body" if item.named.source == "body" else stage != "origin" or is_open
+            if in_time and (is_open or item.named.source != "body") and not item.named.lifts:
+                wanted.append(_want_named(policy, item))
+        if not wanted and outcome is not None and stage != "head":
+            lifting = [item for item in seen.missing if item.named.lifts]
+            wanted = [
+                _want_named(policy, item) for item in lifting if self._may_lift(facts, policy, seen, item.named, stage)
+            ]
+        return tuple(wanted)
+
+    def _may_lift(self, facts: Facts, policy: Policy, seen: _Seen, named: Named, stage: str) -> bool:
+        """Whether nothing but the protocol of a policy closes the case."""
+        others = tuple(item for item in seen.signals if item.protocol != named.vocabulary.protocol.id)
+        standings = combine(self._by_id, others, DECIDING[policy.profile])
+        outcome = self._outcome(facts, policy, seen, standings, stage)
+        return outcome is None or outcome.verdict in _GOING_ON
 
     def conclude(
         self, facts: Facts, policy: Policy, token: Tokens, *, recorded: Iterable[Signal], stage: str
@@ -246,6 +289,8 @@ class Registry:
         found = self._origin.read(facts, Asker(tokens, policy.tokens))
         signals = list(found.signals)
         consulted = dict(found.consulted)
+        named = list(found.named)
+        party = _party(policy)
         names = _lower(tokens)
         media_type = (media_type_of(facts.head.headers) if facts.head else "") or facts.media_type or ""
         status, location = None, ""
@@ -254,37 +299,55 @@ class Registry:
             location = _location(facts.url, facts.head)
             status = self._status(facts.head, signals)
             signals += read_head(facts.head.headers, self._fields, names, media_type)
+            linked = self._links.in_head(facts.head.headers, facts.url)
+            signals += linked.signals
+            named += linked.named
         if location or facts.redirected_from:
             signals += self._redirects(facts, location)
         if facts.body is not None:
             charset = _charset(facts.head.headers if facts.head else ())
             page = Page(facts.body, charset, media_type, (facts.url, *(hop.url for hop in facts.redirected_from)))
-            consulted["body"], stated = self._body(page, names)
-            signals += stated
+            consulted["body"], linked = self._body(page, names, party, policy)
+            signals += linked.signals
+            named += linked.named
+            named += [item for one in self._policed for item in policies(one, signals, facts.url, source="body")]
         if facts.head is not None:
             signals += self._said_to_others(signals, policy)
         if facts.referrer is not None:
             signals += self._embedding_page(facts, facts.referrer, names, media_type)
+        heard = self._named.hear(_now(named, facts), facts, party, found.may_ask)
+        signals += heard.signals
+        consulted |= heard.consulted
         if len(signals) > 1:
             signals.sort(key=self._canonical_order)
-        return _Seen(tuple(signals), found, consulted, status, media_type, location)
+        return _Seen(tuple(signals), found, heard.missing, consulted, status, media_type, location)
 
-    def _body(self, page: Page, names: frozenset[str]) -> tuple[str, list[Signal]]:
+    def _body(self, page: Page, names: frozenset[str], party: Party, policy: Policy) -> tuple[str, Linked]:
         """What was looked at in the body, and every statement in it. A page stays one, whatever it is called."""
-        body, charset, media_type, _ = page
+        body, charset, media_type, (url, *_) = page
         read: list[str] = []
         signals: list[Signal] = []
+        named: list[Named] = []
         asset = read_asset(body, media_type)
         if asset is not None:
             read.append(" ".join((asset.media_type or media_type, *dict.fromkeys(map(str, asset.kinds)))))
             signals += self._files.read(asset)
+            for space in self._links.all_namespaces():
+                for element, place in asset.elements(space):
+                    signals += self._links.inline(element, place, url, party, page=True)
         if is_html(media_type, body) or (asset is not None and not asset.media_type and is_html("", body)):
             read.append("html")
-            signals += read_html(body, charset, self._looked_for(names), media_type)
+            html = HtmlPage(body, charset)
+            signals += read_html(html, self._looked_for(names), media_type)
+            linked = self._links.in_page(html, url, party, strict=policy.profile == "strict")
+            signals += linked.signals
+            named += linked.named
+        elif asset is None:
+            signals += self._links.in_xml(body, url, party)
         if self._pages is not None and (read[-1:] == ["html"] or is_answer(page)):
             signals += self._pages.read(page)
         signals += self._files.read_records(body)
-        return ", ".join(read) or "no statements in this format", signals
+        return ", ".join(read) or "no statements in this format", Linked(signals, named)
 
     def _status(self, head: Head, signals: list[Signal]) -> StatusRow:
         """What the status means; adds the statement that it makes."""
@@ -331,7 +394,7 @@ class Registry:
         if answer is None or not is_html(media_type_of(answer.headers), answer.body):
             return []
         charset = _charset(answer.headers)
-        signals = read_html(answer.body, charset, self._looked_for(names), media_type, embedding=True)
+        signals = read_html(HtmlPage(answer.body, charset), self._looked_for(names), media_type, embedding=True)
         if self._pages is not None:
             signals += self._pages.read(Page(answer.body, charset, media_type, (referrer,)), embedding=True)
         return signals
@@ -376,10 +439,37 @@ def _clashes(protocol: Protocol, file: str, read: Mapping[str, Protocol], files:
         yield Fault(file, 1, "id", f"another file has the id {protocol.id!r} already")
     if protocol.token_list and protocol.token_list not in files:
         yield Fault(file, 1, "token_list", f"there is no file {protocol.token_list!r} beside this one")
-    paths = {document.path for other in read.values() for document in other.documents}
+    paths = {path for other in read.values() for path in _paths(other)}
+    for path in _paths(protocol):
+        if path in paths:
+            yield Fault(file, 1, "documents", f"another protocol reads {path!r} already")
+
+
+def _paths(protocol: Protocol) -> Iterator[str]:
     for document in protocol.documents:
-        if document.path in paths:
-            yield Fault(file, 1, "documents", f"another protocol reads {document.path!r} already")
+        yield from (document.path, *document.also_at)
+
+
+def _party(policy: Policy) -> Party:
+    """Who we are to a licensor, by the policy."""
+    return Party(frozenset(policy.users), policy.country, policy.gives_attribution)
+
+
+def _now(named: Iterable[Named], facts: Facts) -> list[Named]:
+    """Each document once under each statement that names it; what the resource names, when it is there."""
+    return [item for item in dict.fromkeys(named) if item.source != "body" or facts.body is not None]
+
+
+def _want_named(policy: Policy, item: Missing) -> Wants:
+    return Wants(
+        what=Want.DOCUMENT,
+        url=item.url,
+        key=item.key,
+        why=item.named.vocabulary.protocol.id,
+        max_bytes=item.max_bytes,
+        max_redirects=policy.limits.redirects,
+        accept=item.accept,
+    )
 
 
 def _want_document(facts: Facts, policy: Policy, protocol: str, document: Document) -> Wants:

@@ -137,7 +137,10 @@ class Vocabulary:
                 near = meaning
             elif folded in meaning.also:
                 return meaning, False, (*meaning.issues, "value")
-        for other, odd in ((near, "case"), (_fitting(label, folded), "value")):
+        fitting = _fitting(label, folded)
+        if label.patterns and fitting is not None:
+            return fitting, sound, fitting.issues
+        for other, odd in ((near, "case"), (fitting, "value")):
             if other is not None:
                 return other, False, (*other.issues, odd)
         return (anything, sound, anything.issues) if anything is not None else (None, False, ("value",))

@@ -153,8 +153,8 @@ def _visit(whole: Facts, registry: Registry, policy: Policy, token: str) -> Deci
         if isinstance(answer, Decision):
             return answer
         if answer.what is Want.DOCUMENT:
-            found = whole.documents.get(answer.key, _ABSENT)
-            facts = msgspec.structs.replace(facts, documents={**facts.documents, answer.key: found})
+            found = {one.key: whole.documents.get(one.key, _ABSENT) for one in (answer, *answer.beside)}
+            facts = msgspec.structs.replace(facts, documents={**facts.documents, **found})
         elif answer.what is Want.HEAD and whole.head is not None:
             facts = msgspec.structs.replace(facts, head=whole.head)
         elif answer.what is Want.BODY:

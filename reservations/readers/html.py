@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from html import unescape
 from typing import Final, NamedTuple
 
@@ -78,18 +79,45 @@ def look_for(metas: Metas, ours: frozenset[str], others: frozenset[str] = frozen
     return Wanted({**dict.fromkeys(ours | others, to_tokens), **metas}, ours, others)
 
 
-def read_html(body: bytes, charset: str, wanted: Wanted, media_type: str, *, embedding: bool = False) -> list[Signal]:
+class HtmlPage:
+    """A page's octets, as far as they are looked at, and its tree, which is made when somebody needs it."""
+
+    def __init__(self, body: bytes, charset: str) -> None:
+        self.octets = utf8_octets(_window(body), charset)
+
+    @cached_property
+    def lower(self) -> bytes:
+        """The octets with ASCII letters in lower case, for cheap searches."""
+        return self.octets.lower()
+
+    @cached_property
+    def root(self) -> etree._Element | None:
+        """The tree; None where the page is too much for the parser."""
+        parser = etree.HTMLParser(
+            encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, recover=True, huge_tree=True
+        )
+        try:
+            root = etree.fromstring(self.octets.replace(b"\0", b"\xef\xbf\xbd"), parser)
+        except (etree.LxmlError, ValueError):
+            return None
+        return None if len(parser.error_log.filter_from_fatals()) else root
+
+
+def is_hidden(element: etree._Element) -> bool:
+    """Whether an element stands where nothing is said: in a template, in text that is no markup."""
+    return not {str(parent.tag) for parent in element.iterancestors()}.isdisjoint(_HIDING)
+
+
+def read_html(page: HtmlPage, wanted: Wanted, media_type: str, *, embedding: bool = False) -> list[Signal]:
     """Every statement in the page's metas.
 
     Args:
-        body: the entity.
-        charset: of the response's Content-Type, or "".
+        page: the page.
         wanted: what to look for.
         media_type: of the resource the statements are to cover.
         embedding: the page embeds the resource; only statements that extend to media count.
     """
-    page = utf8_octets(_window(body), charset)
-    if not _concerns(page, wanted):
+    if not _concerns(page.octets, wanted):
         return []
     signals: list[Signal] = []
     for found in _metas(page, wanted.metas):
@@ -166,17 +194,11 @@ def _speaks(content: str, readers: Iterable[Meta], tokens: frozenset[str]) -> bo
     )
 
 
-def _metas(page: bytes, wanted: Metas) -> Iterator[Found]:
+def _metas(page: HtmlPage, wanted: Metas) -> Iterator[Found]:
     """The metas we look for, in document order. Where the page is too much for the parser, its tags as they stand."""
-    parser = etree.HTMLParser(
-        encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, recover=True, huge_tree=True
-    )
-    try:
-        root = etree.fromstring(page.replace(b"\0", b"\xef\xbf\xbd"), parser)
-    except (etree.LxmlError, ValueError):
-        root = None
-    if root is None or len(parser.error_log.filter_from_fatals()):
-        yield from _tags(page, wanted)
+    root = page.root
+    if root is None:
+        yield from _tags(page.octets, wanted)
         return
     for number, element in enumerate(root.iter("meta"), start=1):
         for attribute in ("name", "property", "http-equiv"):

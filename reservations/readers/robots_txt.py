@@ -252,6 +252,18 @@ class RobotsTxt:
     def _denied_as_too_complex(self) -> Answered:
         return Answered(allowed=False, strict_allowed=False, too_complex=True, digest=self.digest)
 
+    def rules(self, token: str | tuple[str, ...]) -> tuple[Rule, ...]:
+        """The rules of the groups obeyed, for a caller that weighs them by other rules than those of RFC 9309."""
+        own, *others = _tokens(token)
+        found: dict[int, Rule] = {}
+        for reading in self._readings:
+            groups = set(reading.selection(own)[1]).union(*(reading.groups_naming(other) or () for other in others))
+            for at in sorted(groups):
+                for rule in reading.groups[at].rules:
+                    if rule.number not in found or not found[rule.number].pattern:
+                        found[rule.number] = rule
+        return tuple(found.values())
+
     def crawl_delay(self, token: str | tuple[str, ...]) -> float | None:
         """The longest `Crawl-delay` among the groups obeyed, in seconds. Not in the RFC; a courtesy. Not capped."""
         own, *others = _tokens(token)

@@ -131,10 +131,17 @@ class _Refusal(msgspec.Struct, frozen=True):
 
 
 def read_tokens(
-    robots: RobotsTxt, url: str, token: str | tuple[str, ...], setting: Setting, tokens: TokenList
+    robots: RobotsTxt,
+    url: str,
+    token: str | tuple[str, ...],
+    setting: Setting,
+    tokens: TokenList,
+    *,
+    source: str = "/robots.txt",
 ) -> tuple[Signal, ...]:
     """What rules for others say of `url`: at most one signal for groups read as ours and one for all the rest.
 
+    `source`: key of the file, robots.txt or one that is written like it.
     A statement from which nothing is concluded is returned all the same, with no values and the issue `not_inferred`.
     A group that names us (`token`, by the letter) is conclusive: then there are none.
     """
@@ -143,7 +150,7 @@ def read_tokens(
     found = sorted(_refusals(robots, url, tokens), key=lambda refusal: (refusal.number, refusal.entry.token))
     ours = [refusal for refusal in found if refusal.entry.ours]
     others = [refusal for refusal in found if not refusal.entry.ours]
-    signals = (_signal(OWN, ours, setting), _signal(CLASS, others, setting))
+    signals = (_signal(OWN, ours, setting, source), _signal(CLASS, others, setting, source))
     return tuple(signal for signal in signals if signal is not None)
 
 
@@ -217,7 +224,7 @@ def _says(pairs: bytes, statement: Statement) -> bool | None:
     return False if permits else None
 
 
-def _signal(reason: str, refusals: Sequence[_Refusal], setting: Setting) -> Signal | None:
+def _signal(reason: str, refusals: Sequence[_Refusal], setting: Setting, source: str) -> Signal | None:
     if not refusals:
         return None
     concluded = concludes([refusal.entry for refusal in refusals], setting)
@@ -227,8 +234,8 @@ def _signal(reason: str, refusals: Sequence[_Refusal], setting: Setting) -> Sign
     return Signal(
         protocol="tokens",
         reason=reason,
-        carrier="robots_txt",
-        source="/robots.txt",
+        carrier="robots_txt" if source == "/robots.txt" else "well_known",
+        source=source,
         locator=", ".join(places) + (f" and {more} more" if more else ""),
         excerpt=refusals[0].text,
         effective={Category.TDM: Value.DENY} if concluded else {},

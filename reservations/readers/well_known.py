@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from reservations.definition import Document, ForeignWords
 from reservations.model import Signal
 from reservations.readers.robots_match import Meter, Subject, TooComplex, normalise, path_matches
+from reservations.readers.rsl import looks_like_rsl
 from reservations.statement import Place, Reading, Vocabulary
 
 _MAX_DEPTH: Final = 32
@@ -57,9 +58,9 @@ class _Number(str):
 
 
 def is_page(body: bytes, media_type: str) -> bool:
-    """Whether this is somebody's web page in place of the document: a 404 that says 200."""
+    """Whether this is somebody's web page in place of the document: a 404 that says 200. A licence in XML is none."""
     start = body[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    return start == b"<" or (media_type == "text/html" and start not in (b"[", b"{"))
+    return (start == b"<" and not looks_like_rsl(body)) or (media_type == "text/html" and start not in (b"[", b"{"))
 
 
 def parse_rules(body: bytes, document: Document, vocabulary: Vocabulary, *, truncated: bool) -> Rules:

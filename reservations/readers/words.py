@@ -18,6 +18,7 @@ Reader = Callable[[Sequence[str], str, Vocabulary, frozenset[str]], list[Reading
 
 #: Prefixes that address everyone; "*" is the draft's, the others are what people write.
 _EVERYONE: Final = frozenset({"*", "all", "robots"})
+_SCHEME: Final = re.compile(r"^(?:https?:)?//(?:www\.)?")
 _PREFIX: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9_.-]*|\*)\s*[:=]\s*(.*)", re.DOTALL)
 
 
@@ -25,6 +26,18 @@ def read_value(lines: Sequence[str], label: str, vocabulary: Vocabulary, tokens:
     """Each line is the value of `label`."""
     del vocabulary, tokens
     return [Reading(label, line.strip(" \t\r\n\f")) for line in lines]
+
+
+def as_url(text: str) -> str:
+    """A URL as labels spell it: lower case, without scheme, "www." and fragment; a text in lower case."""
+    url = text.strip(" \t\r\n\f").lower().partition("#")[0]
+    return _SCHEME.sub("", url)
+
+
+def _read_url(lines: Sequence[str], label: str, vocabulary: Vocabulary, tokens: frozenset[str]) -> list[Reading]:
+    """Each line is a URL, the value of `label`."""
+    del vocabulary, tokens
+    return [Reading(label, as_url(line)) for line in lines]
 
 
 def read_pairs(lines: Sequence[str], label: str, vocabulary: Vocabulary, tokens: frozenset[str]) -> list[Reading]:
@@ -78,6 +91,7 @@ def _read_path(lines: Sequence[str], label: str, vocabulary: Vocabulary, tokens:
 #: One reader a syntax of `definition.Syntax`.
 SYNTAX: Final[dict[str, Reader]] = {
     "value": read_value,
+    "url": _read_url,
     "dictionary": _read_dictionary,
     "pairs": read_pairs,
     "directives": read_directives,

@@ -11,7 +11,7 @@ from lxml import etree
 
 from reservations.definition import load_protocol
 from reservations.readers import html
-from reservations.readers.html import Meta, is_html, look_for, read_html
+from reservations.readers.html import HtmlPage, Meta, is_html, look_for, read_html
 from reservations.statement import Vocabulary
 
 OURS = frozenset({"examplebot", "knockfirstbot"})
@@ -33,7 +33,7 @@ def metas(protocol_texts):
 def read(metas):
     def read(page, charset="", media_type="text/html", **more):
         body = page if isinstance(page, bytes) else page.encode()
-        return read_html(body, charset, look_for(metas, OURS, OTHERS), media_type, **more)
+        return read_html(HtmlPage(body, charset), look_for(metas, OURS, OTHERS), media_type, **more)
 
     return read
 

@@ -1,0 +1,187 @@
+"""Finds what a page links to, embeds and says of itself: `<link>`, `<a rel>`, inline licences, schema.org properties.
+
+Searches of the octets decide whether any of it could be there; only then is the page's tree walked, once. What a node
+of JSON-LD, microdata or RDFa says counts when the node is this page, not a medium, an organisation or a list on it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from lxml import etree
+
+from reservations.readers.html import HtmlPage, is_hidden
+from reservations.readers.links import Link, media_type, relations
+
+_MAX_FOUND: Final = 500
+_MAX_SCRIPT: Final = 1 << 20
+_MAX_NODES: Final = 5_000
+_MAX_DEPTH: Final = 32
+_JSON_LD: Final = "application/ld+json"
+_PAGES: Final = re.compile(
+    r"(?:\w*(?:article|posting|webpage|page|creativework|work|book|chapter|report|dataset|thesis|review|recipe|story))"
+)
+_TERM: Final = re.compile(r"(?:https?://(?:www\.)?schema\.org/|[a-z]+:)?([a-z]+)")
+
+
+class Sought(NamedTuple):
+    """What is looked for: relation types, media types of inline licences, names of properties, all in lower case."""
+
+    relations: frozenset[str]
+    scripts: frozenset[str]
+    properties: frozenset[str]
+
+
+class PageLink(NamedTuple):
+    """A typed link of a page; `anchor`: it stands in the text. `odd`: what was odd about its place."""
+
+    link: Link
+    number: int
+    anchor: bool
+    odd: tuple[str, ...]
+
+
+class Said(NamedTuple):
+    """One property of the node that is this page."""
+
+    name: str
+    value: str
+    place: str
+    sound: bool
+
+
+class Markup(NamedTuple):
+    """What was found, and the URL that links are relative to, as written ("": the page's own)."""
+
+    links: tuple[PageLink, ...] = ()
+    scripts: tuple[str, ...] = ()
+    said: tuple[Said, ...] = ()
+    base: str = ""
+    unparsed: bool = False
+
+
+NOTHING: Final = Markup()
+
+
+def read_markup(page: HtmlPage, sought: Sought) -> Markup:
+    """Everything in a page that is looked for."""
+    rels, scripts, names = _triggers(sought)
+    linked = rels is not None and rels.search(page.lower) is not None
+    inline = scripts is not None and scripts.search(page.lower) is not None
+    said = names is not None and names.search(page.lower) is not None
+    if not (linked or inline or said):
+        return NOTHING
+    root = page.root
+    if root is None:
+        return Markup(unparsed=inline)
+    base = next((item.get("href") or "" for item in root.iter("base")), "")
+    return Markup(
+        tuple(_links(root, sought.relations)) if linked else (),
+        tuple(_scripts(root, sought.scripts)) if inline else (),
+        tuple(_said(root, sought.properties)) if said else (),
+        base,
+    )
+
+
+@lru_cache(maxsize=64)
+def _triggers(sought: Sought) -> tuple[re.Pattern[bytes] | None, ...]:
+    """Patterns without which nothing of each kind can be there."""
+    rels = rb"\brel\s*=\s*(?:[\"'][^\"'>]*|)\b(?:%s)\b"
+    said = rb"(?:[\"']|\bitemprop\s*=\s*[\"']?|\bproperty\s*=\s*[\"']?(?:[\w-]+:)?)(?:[a-z]+:)?(?:%s)\b"
+    return tuple(
+        re.compile(template % b"|".join(re.escape(word.encode()) for word in sorted(words))) if words else None
+        for template, words in ((rels, sought.relations), (rb"%s", sought.scripts), (said, sought.properties))
+    )
+
+
+def _links(root: etree._Element, wanted: frozenset[str]) -> Iterator[PageLink]:
+    found = 0
+    for number, element in enumerate(root.iter("link", "a", "area"), 1):
+        named = relations(element.get("rel") or "") & wanted
+        href = element.get("href")
+        if not named or href is None or is_hidden(element):
+            continue
+        found += 1
+        if found > _MAX_FOUND:
+            return
+        link = Link(href.strip(), named, media_type(element.get("type") or ""))
+        yield PageLink(link, number, element.tag != "link", ())
+
+
+def _scripts(root: etree._Element, wanted: frozenset[str]) -> Iterator[str]:
+    for element in root.iter("script"):
+        if media_type(element.get("type") or "") in wanted and not is_hidden(element):
+            text = (element.text or "")[: _MAX_SCRIPT + 1].strip()
+            yield text.removeprefix("<![CDATA[").removesuffix("]]>").strip()
+
+
+def _said(root: etree._Element, wanted: frozenset[str]) -> Iterator[Said]:
+    for number, element in enumerate(root.iter("script"), 1):
+        if media_type(element.get("type") or "") == _JSON_LD and not is_hidden(element):
+            yield from _in_json((element.text or "")[:_MAX_SCRIPT], number, wanted)
+    for number, element in enumerate(root.iterfind(".//*[@itemprop]"), 1):
+        names = frozenset((element.get("itemprop") or "").lower().split()[:16]) & wanted
+        if names and number <= _MAX_FOUND and not is_hidden(element) and _page_scope(element):
+            yield from (Said(name, _content(element), f"itemprop {number}", sound=True) for name in names)
+    for number, element in enumerate(root.iterfind(".//*[@property]"), 1):
+        term = _TERM.fullmatch((element.get("property") or "").strip().lower())
+        if term and term[1] in wanted and number <= _MAX_FOUND and not is_hidden(element):
+            yield Said(term[1], _content(element), f"property {number}", sound=False)
+
+
+def _content(element: etree._Element) -> str:
+    named = (element.get(name) for name in ("content", "href", "resource", "src"))
+    return next((value for value in named if value), "".join(element.itertext())[:1024]).strip()
+
+
+def _page_scope(element: etree._Element) -> bool:
+    """Whether the item that a microdata property belongs to is this page: no item inside another one."""
+    scopes = [parent for parent in element.iterancestors() if parent.get("itemscope") is not None]
+    if len(scopes) != 1:
+        return False
+    kind = (scopes[0].get("itemtype") or "").strip().lower().rpartition("/")[2]
+    return _PAGES.fullmatch(kind) is not None
+
+
+def _in_json(text: str, number: int, wanted: frozenset[str]) -> Iterator[Said]:
+    try:
+        tree = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    for node in _nodes(tree):
+        kinds = node.get("@type")
+        named = [kinds] if isinstance(kinds, str) else kinds if isinstance(kinds, list) else []
+        if not any(isinstance(kind, str) and _PAGES.fullmatch(kind.lower().rpartition("/")[2]) for kind in named):
+            continue
+        for key, value in node.items():
+            name = key.lower().rpartition(":")[2].rpartition("/")[2]
+            if name in wanted:
+                yield from (Said(name, item, f"JSON-LD {number}", sound=True) for item in _texts(value))
+
+
+def _nodes(tree: object) -> Iterator[dict[str, object]]:
+    """The nodes that stand for themselves: at the top, in a list, in a graph, as the main entity of another."""
+    stack: list[tuple[object, int]] = [(tree, 0)]
+    left = _MAX_NODES
+    while stack and left:
+        left -= 1
+        node, depth = stack.pop()
+        if depth > _MAX_DEPTH:
+            continue
+        if isinstance(node, list):
+            stack.extend((item, depth + 1) for item in node[:_MAX_NODES])
+        elif isinstance(node, dict):
+            yield node
+            stack.extend((node[key], depth + 1) for key in ("@graph", "mainEntity") if key in node)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The texts or URLs that a value is."""
+    for item in (value if isinstance(value, list) else [value])[:16]:
+        text = (item.get("@id") or item.get("url") or item.get("name")) if isinstance(item, dict) else item
+        if isinstance(text, str):
+            yield text[:4096].strip()
