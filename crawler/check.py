@@ -87,12 +87,14 @@ async def check_url(
 
 
 async def _document(facts: Facts, wants: Wants, origins: Origins, tell: Callable[[Step], None]) -> Facts:
-    known, _ = await origins.get(wants, facts.url)
-    answer = known.answer
-    came = answer.failure or f"{answer.status}, {len(answer.body)} bytes"
-    hops = f", after {len(answer.redirects)} redirects" if answer.redirects else ""
-    tell(Step(f"asked for {answer.url}", came + hops))
-    return msgspec.structs.replace(facts, documents={**facts.documents, wants.key: answer})
+    documents = dict(facts.documents)
+    for one in (wants, *wants.beside):
+        known, _ = await origins.get(one, facts.url)
+        answer = documents[one.key] = known.answer
+        came = answer.failure or f"{answer.status}, {len(answer.body)} bytes"
+        hops = f", after {len(answer.redirects)} redirects" if answer.redirects else ""
+        tell(Step(f"asked for {answer.url}", came + hops))
+    return msgspec.structs.replace(facts, documents=documents)
 
 
 async def _head(

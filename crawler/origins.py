@@ -32,6 +32,8 @@ REDIRECTS: Final = (301, 302, 303, 307, 308)
 #: Origins held in memory; the rest is in the frontier.
 MOST_HELD: Final = 2048
 MOST_HELD_BYTES: Final = 64_000_000
+#: Documents held of one origin: its files, and what its pages name.
+MOST_DOCUMENTS: Final = 64
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -46,6 +48,12 @@ class _Origin(msgspec.Struct):
     """All answers of one authority by key."""
 
     documents: dict[str, Known] = {}
+
+    def forget(self, now: int) -> None:
+        """Lets go of the documents that expire first, when pages have named too many."""
+        for key in sorted(self.documents, key=lambda key: self.documents[key].expires)[:-MOST_DOCUMENTS]:
+            if key != ROBOTS and (self.documents[key].expires <= now or len(self.documents) > MOST_DOCUMENTS):
+                del self.documents[key]
 
     def size(self) -> int:
         return sum(len(known.answer.body) for known in self.documents.values())
@@ -140,6 +148,7 @@ class Origins:
         origin = await self._origin(authority)
         self._held_bytes -= origin.size()
         origin.documents[key] = known
+        origin.forget(self._now_ms())
         self._held_bytes += origin.size()
         latest = max(document.expires for document in origin.documents.values())
         await self._frontier.remember_origin(authority, isal_zlib.compress(_encode(origin), 1), latest / 1000)

@@ -50,7 +50,10 @@ def decide_again(
         left: what is left of what it was decided on.
         hops: the redirects that led to it, oldest first.
     """
-    facts = Facts(url=entry.url, attempt=entry.attempt, redirected_from=hops, at=entry.at)
+    # A decision follows from all that was known when it was made, in whatever order it came to be known.
+    facts = Facts(
+        url=entry.url, documents=left.documents, attempt=entry.attempt, redirected_from=hops, at=entry.at
+    )
     for _ in range(_MAX_STEPS):
         wants = rules.examine(facts)
         if isinstance(wants, Decision):
@@ -112,7 +115,13 @@ def _on_record(rules: Rules, facts: Facts, entry: DecisionEntry, recorded: Decis
         signals = [signal for signal in recorded.signals if _stands_in(signal, stage, left)]
         decision = rules.conclude(at_stage, recorded=signals, stage=stage)
         if decision is not None:
-            gone = {key: word for key, word in recorded.consulted.items() if key in left.gone and key not in documents}
+            # What a body named cannot be known without it; then the entry's own word stands.
+            bodiless = stage == "body" and "body" in left.gone
+            gone = {
+                key: word
+                for key, word in recorded.consulted.items()
+                if (key in left.gone and key not in documents) or (bodiless and key not in decision.consulted)
+            }
             words = {key: word for key, word in gone.items() if key not in _STAGES or _reached(key, stage)}
             wait = recorded.retry_after_s if decision.verdict is Verdict.DEFERRED else 0
             decision = msgspec.structs.replace(
