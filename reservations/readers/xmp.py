@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from lxml import etree
@@ -60,8 +61,7 @@ def read_properties(data: bytes, namespaces: Collection[str]) -> tuple[list[Prop
         return [], Unreadable("a document type in metadata")
     if not text.strip():
         return [], None
-    end = _END.match(text)
-    return _collect(end[0] if end else text, namespaces)
+    return _collect(text, namespaces)
 
 
 def read_elements(data: bytes, namespace: str) -> list[bytes]:
@@ -69,10 +69,12 @@ def read_elements(data: bytes, namespace: str) -> list[bytes]:
     text = text_of(data)
     if namespace not in text or "<!DOCTYPE" in text or "<!ENTITY" in text:
         return []
-    end = _END.match(text)
-    try:
-        root = parse(end[0] if end else text)
-    except Unreadable:
+    root = None
+    for attempt in (text, _to_the_end(text)):
+        with suppress(Unreadable):
+            root = parse(attempt)
+            break
+    if root is None:
         return []
     found = [element for element in root.iter(f"{{{namespace}}}*") if not _below(element, namespace)]
     return [etree.tostring(element, with_tail=False) for element in found[:_MAX_PROPERTIES]]
@@ -108,20 +110,26 @@ def _parser(target: object = None, *, recover: bool = False) -> etree.XMLParser:
 
 
 def _collect(text: str, namespaces: Collection[str]) -> tuple[list[Property], Unreadable | None]:
-    """What the text holds; when it is not well-formed, what a lenient parser finds in it."""
-    octets = _DECLARATION.sub("", text, count=1).encode("utf-8", "replace")
-    fault: Unreadable | None = None
-    for recover in (False, True):
+    """What the text holds, whole or up to the packet's end; else what a lenient parser finds in it."""
+    collector = _Collector(frozenset(namespaces))
+    for attempt, recover in ((text, False), (_to_the_end(text), False), (text, True)):
         collector = _Collector(frozenset(namespaces))
+        octets = _DECLARATION.sub("", attempt, count=1).encode("utf-8", "replace")
         try:
             etree.fromstring(octets, _parser(collector, recover=recover))
         except Unreadable as bound:
             return [item._replace(sound=False) for item in collector.found], bound
         except (etree.LxmlError, ValueError):
-            fault = Unreadable("not well-formed")
             continue
-        break
-    return [item if fault is None else item._replace(sound=False) for item in collector.found], fault
+        if not recover:
+            return collector.found, None
+    return [item._replace(sound=False) for item in collector.found], Unreadable("not well-formed")
+
+
+def _to_the_end(text: str) -> str:
+    """A packet without what pads it: formats put octets behind it that are no text."""
+    end = _END.match(text)
+    return end[0] if end else text
 
 
 class _Open(NamedTuple):
