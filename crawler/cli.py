@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from provenance import verbs, verbs_blocklist, verbs_policy, verbs_proof
+from provenance import blocklist_verbs, verbs, verbs_erase, verbs_policy, verbs_proof
 from reservations._version import __version__
 
 app = typer.Typer(
@@ -44,8 +44,9 @@ def _add_crawling() -> None:
 app.command(epilog="Example: knockfirst verify out/web")(verbs.verify)
 app.command(epilog="Example: knockfirst explain out/web https://example.org/page")(verbs.explain)
 verbs_proof.add_to(app)
+verbs_erase.add_to(app)
 verbs_policy.add_to(app)
-app.add_typer(verbs_blocklist.app)
+app.add_typer(blocklist_verbs.app)
 
 
 def main() -> None:

@@ -348,6 +348,8 @@ class Links:
             found = record.payload_digest()
             return [] if found == pd else [f"payload digest: entry {pd!r}, record {found!r}"]
         original = record.fields.get("warc-refers-to", "").removeprefix("<").removesuffix(">")
+        if self._db.execute("SELECT 1 FROM erased WHERE id = ?", (original,)).fetchone():
+            return []
         row = self._db.execute("SELECT pd FROM link WHERE id = ?", (original,)).fetchone()
         if row is None or row[0] != pd:
             return [f"payload digest {pd!r} is not that of the record it refers to ({original!r})"]

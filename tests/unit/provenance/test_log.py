@@ -343,7 +343,7 @@ def test_any_flipped_bit_under_a_checkpoint_is_refused(folder, key, write):
 
 def test_missing_segment_is_refused(folder, key, write):
     write(7, segment_lines=2).close()
-    (folder / "seg-00000001.jsonl").unlink()
+    (folder / "seg-00000001.jsonl.zst").unlink()
     with pytest.raises(LogError, match="missing, though"):
         LogWriter.open(folder, ORIGIN, key)
 
@@ -359,8 +359,9 @@ def test_segment_that_is_a_link_is_refused(folder, key, write):
 
 def test_segment_that_ends_inside_a_line_before_another_is_refused(folder, key, write):
     write(4, segment_lines=2).close()
-    path = folder / "seg-00000000.jsonl"
-    path.write_bytes(path.read_bytes()[:-1])
+    sealed = folder / "seg-00000000.jsonl.zst"
+    (folder / "seg-00000000.jsonl").write_bytes(b"".join(read_lines(sealed))[:-1])
+    sealed.unlink()
     with pytest.raises(LogError, match="another segment follows"):
         LogWriter.open(folder, ORIGIN, key)
 

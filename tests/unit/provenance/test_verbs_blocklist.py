@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from blocklists.model import BlocklistError
 from blocklists.signing import StaffKey
-from provenance import builds, verbs_blocklist
+from provenance import blocklist_verbs, builds
+from provenance.blocklist_verbs import common
 
 TODAY = dt.datetime(2026, 11, 22, 9, 30, tzinfo=dt.UTC)
 EXAMPLE = Path(str(resources.files("crawler.demo"))) / "blocklist" / "court-of-example.toml"
@@ -19,7 +20,7 @@ EXAMPLE = Path(str(resources.files("crawler.demo"))) / "blocklist" / "court-of-e
 @pytest.fixture
 def clock(monkeypatch):
     days = [TODAY]
-    monkeypatch.setattr(verbs_blocklist, "_now", lambda: days[-1])
+    monkeypatch.setattr(common, "now", lambda: days[-1])
     return days
 
 
@@ -32,7 +33,7 @@ def folder(tmp_path, clock):
 
 
 def _run(*words, code=0):
-    result = CliRunner().invoke(verbs_blocklist.app, [str(word) for word in words])
+    result = CliRunner().invoke(blocklist_verbs.app, [str(word) for word in words])
     assert result.exit_code == code, result.output
     return result
 

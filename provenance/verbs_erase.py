@@ -1,0 +1,98 @@
+"""`knockfirst erase | seal`: verbs that change an output folder. Run without Scrapy, and with the log's key.
+
+Exit codes: 0 done, or nothing to do; 1 only shown, `--yes` was not given; 2 it cannot be done.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from provenance.erase import EraseError, Eraser, Plan
+from provenance.keys import KeyFileError, load
+from provenance.proof import ProofError
+from provenance.seal import seal as seal_log
+from provenance.segments import LogError
+from provenance.terminal import plain
+from reservations.urls import UrlError, canonical_url
+
+_SHOWN_ONLY = 1
+_CANNOT = 2
+
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a crawl that is not running.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the verbs."""
+    app.command(epilog="Example: knockfirst erase out/web https://example.org/page --why 'complaint 7' --yes")(erase)
+    app.command(epilog="Example: knockfirst seal out/web")(seal)
+
+
+def erase(
+    out: Out,
+    url: Annotated[str, typer.Argument(metavar="[URL]", help="The URL whose records are to go.")] = "",
+    *,
+    key: Annotated[Path, typer.Option(metavar="FILE", envvar="KNOCKFIRST_KEY", help="The log's private key.")],
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The cause, without personal data; it stays.")] = "",
+    text: Annotated[bool, typer.Option("--text", help="Erase the text of its entries, too: the URL itself.")] = False,
+    expired: Annotated[bool, typer.Option("--expired", help="Remove files whose retention period has passed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without, it is only shown what would go.")] = False,
+) -> None:
+    """Erase the bytes of a URL, or what the policy's retention periods no longer cover; hashes and proofs stay.
+
+    Exit codes: 0 done, or nothing to erase; 1 only shown; 2 it cannot be done.
+    """
+    if bool(url) == expired or (url and not why):
+        _give_up("Name a URL and --why, or --expired.")
+    try:
+        name = canonical_url(url) if url else ""
+        now = dt.datetime.now(dt.UTC)
+        with closing(Eraser(out, load(key, outside=(out,)), url=name, now=now)) as eraser:
+            plan = eraser.plan_expired() if expired else eraser.plan_url(text=text)
+            for line in _plan_lines(plan, name):
+                typer.echo(plain(line))
+            if yes:
+                eraser.carry_out(plan, why)
+    except (OSError, EraseError, KeyFileError, LogError, ProofError, UrlError) as error:
+        _give_up(str(error))
+    if not (plan.entries or plan.files):
+        return
+    if not yes:
+        typer.echo("Nothing was changed. Give --yes to erase it; it cannot be brought back.")
+        raise typer.Exit(_SHOWN_ONLY)
+    typer.echo(
+        "Erased, and entered in the log. `frontier.db`, `reports/` and copies elsewhere are not touched by this."
+    )
+
+
+def _plan_lines(plan: Plan, url: str) -> Iterator[str]:
+    for entry in plan.entries:
+        what = "records and text" if plan.text else "records"
+        yield f"entry {entry.seq} ({entry.verdict}, {entry.ts}): {what}, {len(entry.warc)} records"
+    for file, period in plan.files:
+        yield f"{file.f}: {file.size} bytes, finished {file.ts} ({period})"
+    if not (plan.entries or plan.files):
+        yield f"The log has no entry on {url}." if url else "No retention period has passed."
+
+
+def seal(out: Out) -> None:
+    """Compress the segments of a log that nobody writes, and write its tree as tiles.
+
+    Exit codes: 0 done, 2 it cannot be done.
+    """
+    try:
+        sealed = seal_log(out / "log")
+    except (OSError, LogError) as error:
+        _give_up(str(error))
+    for path in sealed:
+        typer.echo(plain(f"{path}: {path.stat().st_size} bytes"))
+
+
+def _give_up(why: str) -> NoReturn:
+    typer.echo(plain(why), err=True)
+    raise typer.Exit(_CANNOT) from None
