@@ -234,7 +234,7 @@ def _status_is_final(case: Case) -> Outcome | None:
     if case.status is None or case.status.outcome not in ("absent", "deferred", "failed"):
         return None
     verdict = Verdict(case.status.outcome)
-    if verdict is Verdict.DEFERRED and case.stage == "head" and not case.failure and case.media_type in _PAGES:
+    if verdict is Verdict.DEFERRED and case.stage != "body" and not case.failure and case.media_type in _PAGES:
         return None  # whoever comes back to a challenge tries a denied door again: it is looked at first
     if verdict is Verdict.DEFERRED and not _tries_remain(case):
         verdict = Verdict.FAILED
