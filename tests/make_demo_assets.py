@@ -97,7 +97,7 @@ def documents(folder: Path) -> None:
 
 def books(folder: Path) -> None:
     (folder / "book.md").write_text("---\ntitle: A bench\nlang: en\n---\n\nMost of the lighthouse is stairs.\n")
-    two = '<meta name="tdm:reservation" content="1"/><meta name="tdm:policy" content="https://books.example/policy"/>'
+    two = '<meta name="tdm:reservation" content="1"/>'
     three = '<meta property="t:reservation">1</meta>'
     for name, writer, meta in (("refused2.epub", "epub2", two), ("refused3.epub", "epub3", three)):
         book = folder / name

@@ -56,6 +56,7 @@ def crawl_command(web: DemoWeb, out: Path, folder: Path, settings: Mapping[str, 
         "KNOCKFIRST_RESOLVE": f"@{web.resolve_file}",
         "KNOCKFIRST_ALLOW_PRIVATE_ADDRESSES": "True",
         "KNOCKFIRST_CA_FILE": str(web.ca_file),
+        "KNOCKFIRST_POLICY": str(_policy(folder / "policy.toml")),
         **_blocklist(folder / "blocklist"),
         **(settings or {}),
     }
@@ -69,6 +70,13 @@ def entered(out: Path) -> Iterator[Entry]:
     superseded = {entry.supersedes for entry in decisions}
     for entry in decisions:
         yield Entry(entry.url, entry.verdict, entry.reason, final=entry.final and entry.seq not in superseded)
+
+
+def _policy(file: Path) -> Path:
+    """The default policy, asking for pictures and films besides."""
+    text = files("reservations").joinpath("policies", "eu-gpai.toml").read_text("utf-8")
+    file.write_text(text.replace("media_types = [", 'media_types = [\n  "image/*", "video/*",', 1), "utf-8")
+    return file
 
 
 def _blocklist(folder: Path) -> dict[str, str]:

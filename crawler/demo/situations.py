@@ -49,7 +49,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         links: what it links to: "/path" on the same site or "name.example/path" on another.
         nofollow: the same, with rel=nofollow.
         meta: lines of its head element, as written.
-        body: the whole entity in place of a page.
+        body: the whole entity in place of a page; asset: the same, a file of `assets/`.
         pad: octets of comment lines put where `body` says `{pad}`.
         charset: how text becomes octets; "utf-16" writes a byte order mark.
         coding: Content-Encoding that is applied.
@@ -68,6 +68,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     nofollow: tuple[str, ...] = ()
     meta: tuple[str, ...] = ()
     body: str | None = None
+    asset: str = ""
     pad: int = 0
     charset: str = "utf-8"
     coding: Literal["", "gzip", "br", "zstd"] = ""

@@ -14,6 +14,7 @@ import struct
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from importlib.resources import files
 from typing import Final
 
 import brotli
@@ -74,6 +75,8 @@ def _href(web: Web, link: str) -> str:
 
 
 def _entity(web: Web, site: Site, path: str, reply: Reply) -> bytes:
+    if reply.asset:
+        return files("crawler.demo").joinpath("assets", reply.asset).read_bytes()
     text = page_of(web, site, path, reply) if reply.body is None else web.fill(reply.body)
     line = "# " + "the gardens open early and close late, " * 2 + "\n"
     return text.replace("{pad}", line * (reply.pad // len(line))).encode(reply.charset)
