@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from blocklists.decisions import Book
+from blocklists.guard import Guards
 from blocklists.index import digest_of
 from blocklists.lint import PublicSuffix, lint
 from blocklists.match import FORMAT, Blocklist, Line, index_of, read_manifest
@@ -35,6 +36,9 @@ from reservations.model import canonical
 MAX_AGE_DAYS: Final = 30
 #: A list that loses more names than this since the last one was probably compiled from half of its files.
 MAX_LOSS_PERCENT: Final = 10
+#: The change budget: one that gains more names than this, and than this share, may hold a file that does not belong.
+MAX_GAIN: Final = 50
+MAX_GAIN_PERCENT: Final = 10
 
 _VERSION: Final = re.compile(r"[0-9]{4}\.[0-9]{2}\.[0-9]{2}-[1-9][0-9]{0,3}")
 
@@ -54,7 +58,10 @@ def compile_build(
     now: dt.datetime,
     is_public_suffix: PublicSuffix,
     suffix_list: str,
+    guards: Guards | None = None,
     shrunk_because: str = "",
+    grown_because: str = "",
+    second: str = "",
 ) -> Build:
     """The build of these files.
 
@@ -64,7 +71,10 @@ def compile_build(
         now: the time of compiling, aware.
         is_public_suffix: whether anybody can register names directly below a name.
         suffix_list: which list that predicate looks at, for the manifest.
+        guards: names to be careful with.
         shrunk_because: why the build is much smaller than the one before, when it is.
+        grown_because: why it is much larger, when it is.
+        second: who else looked at a build that grew so much.
 
     Raises:
         FaultsError: the files have errors; all of them are named.
@@ -73,7 +83,7 @@ def compile_build(
     if _VERSION.fullmatch(version) is None:
         raise BlocklistError(f"{version!r} is not a version.", "version", "Write it like 2026.11.22-1.")
     today = now.astimezone(dt.UTC).date()
-    book, faults = lint(files, today=today, is_public_suffix=is_public_suffix)
+    book, faults = lint(files, today=today, is_public_suffix=is_public_suffix, guards=guards)
     if errors := [fault for fault in faults if fault.level is Level.ERROR]:
         raise FaultsError(errors)
     lines = list(_ordered(book))
@@ -91,6 +101,9 @@ def compile_build(
         sources=tuple(_sources(book, today)),
         inputs={name: digest_of(files[name].encode()) for name in sorted(files)},
         shrunk_because=shrunk_because,
+        grown_because=grown_because,
+        second=second,
+        guards=dict(guards.digests) if guards else {},
     )
     return Build(jsonl, index, canonical(manifest) + b"\n")
 
@@ -166,6 +179,14 @@ def check_succession(before: Manifest, after: Manifest) -> None:
             f"The list {after.version} keeps {has} names out, {before.version} kept {had}.",
             "manifest.json",
             "If so many were lifted, compile with --shrunk-because and the reason; else look for missing files.",
+        )
+    gained = has - had
+    if gained > MAX_GAIN and gained * 100 > had * MAX_GAIN_PERCENT and not (after.grown_because and after.second):
+        raise BlocklistError(
+            f"The list {after.version} keeps {has} names out, {before.version} kept {had}: {gained} more at once.",
+            "manifest.json",
+            "Look whether a file got into the folder that does not belong there. If not, compile with --grown-because "
+            "and the reason, and --second and the name of another person who has looked.",
         )
 
 

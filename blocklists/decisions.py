@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from blocklists.fields import DATE, DECISION, EXCEPTION, HOST, PEOPLE, Fields, shown
+from blocklists.fields import DATE, DECISION, EXCEPTION, HISTORY, HOST, PEOPLE, Fields, shown
 from blocklists.model import Entry, Exemption, Fault, Level, ListingDecision
 
 EXCEPTIONS: Final = "exceptions.toml"
@@ -242,7 +242,7 @@ def _cell(column: str, cell: str) -> object:
             return dt.date.fromisoformat(cell)
         except ValueError:
             return cell
-    if kind is PEOPLE:
+    if kind in (PEOPLE, HISTORY):
         return [name.strip() for name in cell.split(";")]
     return cell
 

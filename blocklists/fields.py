@@ -16,6 +16,7 @@ from blocklists.model import AuthorityType, Cause, Match, Role, Status
 _MAX_TEXT: Final = 4000
 _MAX_LINE: Final = 500
 _MAX_PEOPLE: Final = 20
+_MAX_STEPS: Final = 200
 _SHOWN: Final = 120
 _TIERS: Final = (1, 2, 3, 4)
 
@@ -67,6 +68,13 @@ def _is_date(value: object) -> bool:
     return isinstance(value, dt.date) and not isinstance(value, dt.datetime)
 
 
+_STEP: Final = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}} ({'|'.join(Status)}) by [^;\n]{{1,400}}")
+
+
+def _is_step(value: object) -> bool:
+    return _is_line(value) and isinstance(value, str) and _STEP.fullmatch(value) is not None
+
+
 def _shaped(pattern: str, allowed: str) -> Kind:
     compiled = re.compile(pattern)
     return Kind(lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None, allowed)
@@ -81,6 +89,10 @@ def _one_of(words: type[StrEnum]) -> Kind:
 LINE: Final = Kind(_is_line, f"Write a text in quotes on one line, at most {_MAX_LINE} characters.")
 TEXT: Final = Kind(_is_text, f"Write a text in quotes, at most {_MAX_TEXT} characters.")
 PEOPLE: Final = Kind(_is_people, 'Write names in quotes between brackets, for example ["a.berg", "c.dahl"].')
+HISTORY: Final = Kind(
+    lambda value: isinstance(value, list) and len(value) <= _MAX_STEPS and all(map(_is_step, value)),
+    'Write each step as "2026-11-02 suspended by b.cole: objection, O-7".',
+)
 DATE: Final = Kind(_is_date, "Write a date as year-month-day without quotes, for example 2026-03-31.")
 FLAG: Final = Kind(lambda value: isinstance(value, bool), "Write true or false, without quotes.")
 TIER: Final = Kind(
@@ -143,6 +155,8 @@ HOST: Final = Fields(
         "changed_by": LINE,
         "change_cause": _one_of(Cause),
         "change_reference": LINE,
+        "override": TEXT,
+        "history": HISTORY,
         "note": TEXT,
     },
 )

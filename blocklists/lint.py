@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from blocklists.decisions import Book, Place, PlacedDecision, PlacedEntry, PlacedExemption, read_files
+from blocklists.guard import Guards, registrable
 from blocklists.hosts import host_fault, mixed_scripts
 from blocklists.match import MAX_FOLDERS, Key, segments, wider
 from blocklists.model import CLOSED, EEA, ENFORCED, OFFICIAL, Entry, Fault, Level, ListingDecision, Match, Role, Status
@@ -36,15 +37,19 @@ class Context(NamedTuple):
     primaries: frozenset[str]
     covered: Mapping[str, Mapping[Key, Status]]
     """By decision: the keys of its entries."""
+    guards: Guards
 
 
-def lint(files: Mapping[str, str], *, today: dt.date, is_public_suffix: PublicSuffix) -> tuple[Book, list[Fault]]:
+def lint(
+    files: Mapping[str, str], *, today: dt.date, is_public_suffix: PublicSuffix, guards: Guards | None = None
+) -> tuple[Book, list[Fault]]:
     """Everything that can be read from these files, and everything that is wrong with them.
 
     Args:
         files: texts by file name, as `decisions.read_files` takes them.
         today: the day on which terms and reviews are judged.
         is_public_suffix: whether anybody can register names directly below a name ("co.uk", "github.io").
+        guards: names to be careful with.
     """
     book, faults = read_files(files)
     covered: dict[str, dict[Key, Status]] = {}
@@ -55,7 +60,7 @@ def lint(files: Mapping[str, str], *, today: dt.date, is_public_suffix: PublicSu
     primaries = (
         placed.entry.host for one in book.decisions for placed in one.entries if placed.entry.role is Role.PRIMARY
     )
-    context = Context(today, is_public_suffix, frozenset(primaries), covered)
+    context = Context(today, is_public_suffix, frozenset(primaries), covered, guards or Guards())
     faults += _unique(book)
     for one in book.decisions:
         faults += _decision_faults(one, context)
@@ -268,6 +273,41 @@ def _change(placed: PlacedEntry, _: Context) -> Iterator[Fault]:
             )
 
 
+def _guarded(placed: PlacedEntry, context: Context) -> Iterator[Fault]:
+    entry, place = placed
+    guards = context.guards
+    if entry.status in (Status.EXPIRED, Status.REMOVED) or not guards.platforms or host_fault(entry.host):
+        return
+    owned = registrable(entry.host, context.is_public_suffix)
+    why = guards.why(entry.host, owned)
+    if entry.match is Match.PATH:
+        if why is None:
+            yield place.fault(
+                "match",
+                f"Folders are listed on platforms that many share; {entry.host} is not known as one.",
+                "List the host, or add the platform to guards/shared-platforms.toml with its source.",
+            )
+    elif why is not None and not entry.override:
+        yield place.fault(
+            "override",
+            f"{why} To list {entry.host} may shut out people whom no decision names.",
+            'List one folder of it (match = "path"), or write in override why the whole of it is meant.',
+        )
+
+
+def _history(placed: PlacedEntry, context: Context) -> Iterator[Fault]:
+    entry, place = placed
+    days = [step[:10] for step in entry.history]
+    if days != sorted(days) or (days and days[-1] > str(context.today)):
+        yield place.fault("history", "The steps are not in the order of their days.", "Put the oldest first.")
+    if entry.history and entry.history[-1].split()[1] != entry.status:
+        yield place.fault(
+            "history",
+            f'The last step is not the status, "{entry.status}".',
+            "Change a status with the verbs, or add the step: date, status, by whom, why.",
+        )
+
+
 # --- one exemption --------------------------------------------------------------------------------------------------
 
 
@@ -338,6 +378,8 @@ ENTRY_RULES: Final[tuple[Callable[[PlacedEntry, Context], Iterator[Fault]], ...]
     _approval,
     _days,
     _change,
+    _guarded,
+    _history,
 )
 EXEMPTION_RULES: Final[tuple[Callable[[PlacedExemption, Context], Iterator[Fault]], ...]] = (
     _host,

@@ -96,6 +96,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     changed_by: str = ""
     change_cause: Cause | None = None
     change_reference: str = ""
+    override: str = ""
+    history: tuple[str, ...] = ()
     note: str = ""
 
 
@@ -166,6 +168,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         sources: who decided, with dates.
         inputs: digest of each file that was compiled.
         shrunk_because: staff's reason when this build lists far fewer names than the one before; else empty.
+        grown_because: the same when it lists far more.
+        second: who, besides the signer, looked at a build that grew so much.
+        guards: digest of each file of names to be careful with.
     """
 
     format: int
@@ -179,6 +184,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sources: tuple[Source, ...]
     inputs: dict[str, str]
     shrunk_because: str
+    grown_because: str = ""
+    second: str = ""
+    guards: dict[str, str] = {}
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):

@@ -96,8 +96,13 @@ def sign_manifest(manifest: bytes, key: StaffKey) -> bytes:
     return f"\u2014 {key.name} {_encoded(number + key.private.sign(manifest))}\n".encode()
 
 
-def verify_manifest(manifest: bytes, signature: bytes, allowed_public_keys: Iterable[str]) -> str:
-    """The name of the allowed key that signed this manifest. Lines of keys that are not on the list are passed over.
+def person_of(key_name: str) -> str:
+    """Who a key says it is of: what follows the last slash of its name."""
+    return key_name.rpartition("/")[2]
+
+
+def verify_manifest(manifest: bytes, signature: bytes, allowed_public_keys: Iterable[str]) -> tuple[str, ...]:
+    """The names of the allowed keys that signed this manifest. Lines of keys that are not on the list are passed over.
 
     Raises:
         BlocklistError: no allowed key signed it, or a line in the name of one is false.
@@ -129,7 +134,7 @@ def verify_manifest(manifest: bytes, signature: bytes, allowed_public_keys: Iter
             "manifest.sig",
             "Have it signed, or add the signer's public key to KNOCKFIRST_BLOCKLIST_KEYS.",
         )
-    return signed[0]
+    return tuple(dict.fromkeys(signed))
 
 
 def _signatures(signature: bytes) -> Iterator[tuple[str, bytes, bytes]]:

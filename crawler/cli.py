@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from provenance import blocklist_verbs, verbs, verbs_erase, verbs_policy, verbs_proof
+from provenance import verbs, verbs_blocklist, verbs_diff, verbs_erase, verbs_policy, verbs_proof
 from reservations._version import __version__
 
 app = typer.Typer(
@@ -46,7 +46,8 @@ app.command(epilog="Example: knockfirst explain out/web https://example.org/page
 verbs_proof.add_to(app)
 verbs_erase.add_to(app)
 verbs_policy.add_to(app)
-app.add_typer(blocklist_verbs.app)
+verbs_diff.add_to(app)
+app.add_typer(verbs_blocklist.app)
 
 
 def main() -> None:

@@ -11,17 +11,23 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
 import tldextract
 
 from blocklists.build import MAX_AGE_DAYS, Build, check_succession, compile_build, open_build
+from blocklists.decisions import Book
+from blocklists.guard import Guards, guards, read_platforms, read_top_sites
+from blocklists.index import digest_of
 from blocklists.lint import lint
 from blocklists.match import Blocklist, read_manifest
 from blocklists.model import BlocklistError, Fault, FaultsError, Level
 from blocklists.signing import StaffKey, sign_manifest
 
+PLATFORMS: Final = "shared-platforms.toml"
+TOP_SITES: Final = "top-sites.csv"
 LIST: Final = "blocklist.jsonl"
 INDEX: Final = "blocklist.index"
 MANIFEST: Final = "manifest.json"
@@ -29,6 +35,9 @@ SIGNATURE: Final = "manifest.sig"
 
 #: What the bundled public suffix list is called in a manifest.
 SUFFIX_LIST: Final = f"tldextract {tldextract.__version__}, bundled, with private section"
+
+EMPTY: Final = Book((), ())
+"""A folder without any decision yet."""
 
 _suffixes: Final = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
 
@@ -62,13 +71,47 @@ def read_decisions(folder: Path) -> tuple[dict[str, str], list[Fault]]:
     return texts, faults
 
 
+def read_guards(folder: Path) -> Guards:
+    """Names to be careful with: those shipped, and those in `guards/` beside the folder of decisions.
+
+    `guards/shared-platforms.toml` adds platforms; `guards/top-sites.csv` is a snapshot of frequently visited sites
+    that the operator chose (none is shipped: such lists have licences of their own).
+
+    Raises:
+        BlocklistError: one of the files cannot be read.
+    """
+    shipped = resources.files("blocklists.guards").joinpath(PLATFORMS).read_text("utf-8")
+    texts = {f"shipped/{PLATFORMS}": shipped}
+    beside = folder.absolute().parent / "guards"
+    for name in (PLATFORMS, TOP_SITES):
+        if (beside / name).exists():
+            texts[name] = _read(beside / name).decode(errors="replace")
+    files = [read_platforms(text, file=name) for name, text in texts.items() if name.endswith(PLATFORMS)]
+    ranks = read_top_sites(texts.get(TOP_SITES, ""))
+    return guards(files, ranks, {name: digest_of(text.encode()) for name, text in texts.items()})
+
+
+def read_book(folder: Path, today: dt.date) -> tuple[dict[str, str], Book, list[Fault]]:
+    """The texts of a folder, what stands in them, and everything that is wrong, in the order of files and lines."""
+    texts, faults = read_decisions(folder)
+    book, found = lint(texts, today=today, is_public_suffix=is_public_suffix, guards=read_guards(folder))
+    return texts, book, sorted(faults + found)
+
+
 def lint_folder(folder: Path, today: dt.date) -> list[Fault]:
     """Everything that is wrong with the decisions of a folder, in the order of files and lines."""
-    texts, faults = read_decisions(folder)
-    return sorted(faults + lint(texts, today=today, is_public_suffix=is_public_suffix)[1])
+    return read_book(folder, today)[2]
 
 
-def compile_folder(folder: Path, *, version: str, now: dt.datetime, shrunk_because: str = "") -> Build:
+def compile_folder(
+    folder: Path,
+    *,
+    version: str,
+    now: dt.datetime,
+    shrunk_because: str = "",
+    grown_because: str = "",
+    second: str = "",
+) -> Build:
     """The build of a folder's decisions.
 
     Raises:
@@ -77,7 +120,7 @@ def compile_folder(folder: Path, *, version: str, now: dt.datetime, shrunk_becau
     """
     texts, faults = read_decisions(folder)
     if faults:
-        listed = sorted(faults + lint(texts, today=now.date(), is_public_suffix=is_public_suffix)[1])
+        listed = lint_folder(folder, now.date())
         raise FaultsError([fault for fault in listed if fault.level is Level.ERROR])
     return compile_build(
         texts,
@@ -85,7 +128,10 @@ def compile_folder(folder: Path, *, version: str, now: dt.datetime, shrunk_becau
         now=now,
         is_public_suffix=is_public_suffix,
         suffix_list=SUFFIX_LIST,
+        guards=read_guards(folder),
         shrunk_because=shrunk_because,
+        grown_because=grown_because,
+        second=second,
     )
 
 
@@ -101,14 +147,28 @@ def next_version(out: Path, today: dt.date) -> str:
     return f"{day}-{count}"
 
 
+def check_after(out: Path, build: Build) -> None:
+    """Whether a build may follow the one in `out`, if there is one.
+
+    Raises:
+        BlocklistError: it is a step back from it, or of a suspiciously different size.
+    """
+    if (out / MANIFEST).exists():
+        check_succession(read_manifest((out / MANIFEST).read_bytes()), read_manifest(build.manifest))
+
+
+def write_signature(out: Path, signature: bytes) -> None:
+    """Puts the signatures of a build in place."""
+    _replace(out / SIGNATURE, signature)
+
+
 def write_build(out: Path, build: Build, key: StaffKey) -> None:
     """Sign a build and put it in place. A reader who comes between the files finds them not to fit, and refuses.
 
     Raises:
-        BlocklistError: it is a step back from, or suspiciously smaller than, what is there; or it cannot be written.
+        BlocklistError: it may not follow what is there; or it cannot be written.
     """
-    if (out / MANIFEST).exists():
-        check_succession(read_manifest((out / MANIFEST).read_bytes()), read_manifest(build.manifest))
+    check_after(out, build)
     try:
         out.mkdir(parents=True, exist_ok=True)
         _replace(out / LIST, build.jsonl)

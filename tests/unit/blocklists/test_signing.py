@@ -15,7 +15,7 @@ OTHER = StaffKey.of("lists.example/b.cole", Ed25519PrivateKey.from_private_bytes
 
 def test_signature_of_an_allowed_key_names_the_signer():
     signature = sign_manifest(MANIFEST, KEY)
-    assert verify_manifest(MANIFEST, signature, [OTHER.public_text(), KEY.public_text()]) == "lists.example/a.berg"
+    assert verify_manifest(MANIFEST, signature, [OTHER.public_text(), KEY.public_text()]) == ("lists.example/a.berg",)
 
 
 def test_signature_is_a_line_of_a_signed_note():
@@ -27,7 +27,7 @@ def test_signature_is_a_line_of_a_signed_note():
 
 def test_one_of_several_signatures_is_enough():
     both = sign_manifest(MANIFEST, OTHER) + sign_manifest(MANIFEST, KEY)
-    assert verify_manifest(MANIFEST, both, [KEY.public_text()]) == "lists.example/a.berg"
+    assert verify_manifest(MANIFEST, both, [KEY.public_text()]) == ("lists.example/a.berg",)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from blocklists.model import BlocklistError
 from blocklists.signing import StaffKey
-from provenance import blocklist_verbs, builds
+from provenance import builds, verbs_blocklist
 from provenance.blocklist_verbs import common
 
 TODAY = dt.datetime(2026, 11, 22, 9, 30, tzinfo=dt.UTC)
@@ -33,7 +33,7 @@ def folder(tmp_path, clock):
 
 
 def _run(*words, code=0):
-    result = CliRunner().invoke(blocklist_verbs.app, [str(word) for word in words])
+    result = CliRunner().invoke(verbs_blocklist.app, [str(word) for word in words])
     assert result.exit_code == code, result.output
     return result
 
@@ -148,7 +148,7 @@ def test_folder_without_decisions_is_an_error(tmp_path, clock):
 
 def test_explain_says_who_decided_and_who_approved(signed):
     told = _run("explain", signed[0], "https://www.pirate.example/film").stdout
-    for word in ("Listed", "dc-example-2026-1/domain:pirate.example", "(fictitious)", "b.cole, c.dahl", "2026-03-03"):
+    for word in ("Listed", "dc-example-2026-1/domain:pirate.example", "(fictitious)", "b.cole (claimed), c.dahl (claimed)", "2026-03-03"):
         assert word in told
     answer = json.loads(_run("explain", signed[0], "www.pirate.example", "--json").stdout)
     assert answer["hit"]["tier"] == 1

@@ -1,0 +1,1 @@
+"""Names that are listed by mistake more easily than others: data for the lint."""
