@@ -22,7 +22,7 @@ from reservations.readers.xmp import find_packets, read_elements, text_of
 
 _MAX_METADATA: Final = 4 * MAX_PACKET
 _SVG: Final = re.compile(
-    rb"\s*+(?:\xef\xbb\xbf)?(?:<\?[^>]*+>\s*+|<!--(?:[^-]|-(?!->))*+-->\s*+|<!DOCTYPE\s+svg[^>\[]*+(?:\[[^\]]*+\]\s*+)?>\s*+)*+"
+    rb"(?:\xef\xbb\xbf)?\s*+(?:<\?[^>]*+>\s*+|<!--(?:[^-]|-(?!->))*+-->\s*+|<!DOCTYPE\s+svg[^>\[]*+(?:\[[^\]]*+\]\s*+)?>\s*+)*+"
     rb"<(?:svg:)?svg[\s>/]"
 )
 _PLAIN_DOCTYPE: Final = re.compile(r"<!DOCTYPE[^>\[]*>")
@@ -62,12 +62,19 @@ class Asset(NamedTuple):
 
 
 class _Format(NamedTuple):
-    """A format: its media type, how it is known, who walks it; whether packets may be looked for outside of slots."""
+    """A format.
+
+    Attributes:
+        media_type: its name; fits: how it is known; walk: who goes through it.
+        anywhere: packets may be looked for outside of its slots.
+        markup: it begins with a tag. Nothing else does, so that no page is taken for a medium.
+    """
 
     media_type: str
     fits: Callable[[bytes], bool]
     walk: Walker
     anywhere: bool = True
+    markup: bool = False
 
 
 def _walk_svg(body: bytes) -> Iterator[Piece]:
@@ -106,8 +113,8 @@ _FORMATS: Final = (
     _Format("application/pdf", lambda body: b"%PDF-" in body[:1024], walk_pdf, anywhere=False),
     _Format("application/epub+zip", is_epub, walk_epub, anywhere=False),
     _Format("application/vnd.apple.mpegurl", is_hls, walk_hls, anywhere=False),
-    _Format("application/dash+xml", is_dash, walk_dash, anywhere=False),
-    _Format("image/svg+xml", lambda body: _SVG.match(body[:8192]) is not None, _walk_svg, anywhere=False),
+    _Format("application/dash+xml", is_dash, walk_dash, anywhere=False, markup=True),
+    _Format("image/svg+xml", lambda body: _SVG.match(body[:8192]) is not None, _walk_svg, anywhere=False, markup=True),
 )
 _OPAQUE: Final = ("application/octet-stream", "application/ogg", "application/x-photoshop", "application/postscript")
 
@@ -119,7 +126,9 @@ def read_asset(body: bytes, media_type: str) -> Asset | None:
         body: the entity.
         media_type: as declared; only counts when the octets do not say it.
     """
-    form = next((form for form in _FORMATS if form.fits(body)), None)
+    # A server's warning may stand before a PDF.
+    markup = body[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and media_type != "application/pdf"
+    form = next((form for form in _FORMATS if form.markup is markup and form.fits(body)), None)
     if form is None:
         if media_type.partition("/")[0] not in ("image", "audio", "video") and media_type not in _OPAQUE:
             return None

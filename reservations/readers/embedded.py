@@ -26,6 +26,8 @@ from reservations.statement import Place, Reading, Vocabulary, clean, covers
 
 _MAX_SIGNALS: Final = 256
 _MAX_RECORDS: Final = 100_000
+_ROOT_WITHIN: Final = 4096
+_FIRST_ELEMENT: Final = re.compile(rb"<(?:[\w.-]{1,40}:)?([A-Za-z_][\w.-]*)")
 _SUFFIX: Final = re.compile(r"(?:\.v\d+)?(?:__\d+)?$")
 
 
@@ -58,8 +60,7 @@ class FileTables:
                     self._findings.setdefault(what, []).append((finding, vocabulary))
             self._assertions += [(assertion, vocabulary) for assertion in protocol.assertions]
             self._records += [(record, vocabulary) for record in protocol.xml_records]
-        roots = [re.escape(root.encode()) for record, _ in self._records for root in record.roots]
-        self._roots = re.compile(rb"<(?:[\w.-]{1,40}:)?(?:" + b"|".join(roots) + rb")[\s>]") if roots else None
+        self._roots = {root.encode() for record, _ in self._records for root in record.roots}
 
     def read(self, asset: Asset) -> list[Signal]:
         """Every statement in a file's metadata and about its form."""
@@ -75,7 +76,8 @@ class FileTables:
 
     def read_records(self, body: bytes) -> list[Signal]:
         """Every statement in an XML resource that is a list of records."""
-        if self._roots is None or not self._roots.search(body, 0, 4096):
+        start = body[:_ROOT_WITHIN]
+        if not any(root in start for root in self._roots) or not self._is_root(start):
             return []
         signals: list[Signal] = []
         for record, vocabulary in self._records:
@@ -86,6 +88,11 @@ class FileTables:
                 if fault is not None:
                     signals += self._found(Finding(fault.what, fault.detail, record.elements[0]))
         return signals
+
+    def _is_root(self, start: bytes) -> bool:
+        """Whether the first element is the root of a list of records."""
+        match = _FIRST_ELEMENT.search(start)
+        return match is not None and match[1] in self._roots
 
     def _stated(self, packet: Packet, asset: Asset) -> tuple[list[_Stated], Unreadable | None]:
         if packet.kind is Kind.JUMBF:

@@ -12,6 +12,9 @@ _KEY: Final = re.compile(rb"^#EXT-X-(?:SESSION-)?KEY:[^\r\n]{0,200}?METHOD=([A-Z
 _PROTECTION: Final = re.compile(
     rb"<(?:\w{1,20}:)?ContentProtection\b[^>]{0,300}?schemeIdUri\s*=\s*[\"']([^\"']{0,200})"
 )
+_ROOT: Final = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*+(?:<\?[^>]*+>\s*+|<!--(?:[^-]|-(?!->))*+-->\s*+)*+<(?:\w{1,20}:)?MPD[\s>]"
+)
 _MAX_FOUND: Final = 64
 
 
@@ -22,7 +25,7 @@ def is_hls(body: bytes) -> bool:
 
 def is_dash(body: bytes) -> bool:
     """Whether this is a DASH manifest."""
-    return re.search(rb"<(?:\w{1,20}:)?MPD[\s>]", body[:2048]) is not None
+    return _ROOT.match(body[:4096]) is not None
 
 
 def walk_hls(body: bytes) -> Iterator[Piece]:

@@ -263,14 +263,19 @@ def test_packets_outside_of_slots_are_looked_for():
     assert packets(b"ID3...." + store, "audio/mpeg")[0][:2] == ("c2pa", "octet 7")
 
 
-def test_texts_are_no_assets():
-    for body, media_type in (
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
         (b"<html><svg></svg>", "text/html"),
+        (b"<!DOCTYPE html><p>How to write %PDF- and <MPD> by hand", "text/html"),
+        (b"<!-- GIF89a --><p>", "text/html"),
         (b"plain", "text/plain"),
         (b"", "text/html"),
         (b"PK\3\4zip", "application/zip"),
-    ):
-        assert read_asset(body, media_type) is None
+    ],
+)
+def test_texts_are_no_assets(body, media_type):
+    assert read_asset(body, media_type) is None
 
 
 def test_octets_decide_and_not_the_name():
@@ -296,7 +301,8 @@ def test_large_hostile_file_is_done_soon(body):
 
 
 STARTS = [
-    b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\xff\0\0\0WEBP", b"II*\0", b"MM\0+", FILE_TYPE, b"<svg>",
+    b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\xff\0\0\0WEBP", b"II*\0", b"MM\0+", b"<svg>",
+    FILE_TYPE,
 ]  # fmt: skip
 
 

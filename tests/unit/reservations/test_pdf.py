@@ -121,6 +121,7 @@ def test_newest_revision_counts():
         lambda body: body[: body.rindex(b"trailer") + 20],
         lambda body: re.sub(rb"00000 n", b"0000x n", body),
         lambda body: body.replace(b"%PDF", b"junk junk\n%PDF"),
+        lambda body: body.replace(b"%PDF", b"<br /><b>Warning</b>: something\n%PDF"),
         lambda body: re.sub(rb"/Length \d+", b"/Length 7", body),
         lambda body: body + b"\0" * 500,
     ],
