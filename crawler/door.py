@@ -138,7 +138,19 @@ class Door:
 
     def _begin(self, visit: Visit) -> _Attempt:
         lease, errand = visit.lease, visit.errand
-        return _Attempt(Facts(url=lease.url, attempt=lease.attempt, redirected_from=errand.hops, at=self._now_ms()))
+        held = self.origins.held(lease.url)
+        documents = {key: known.answer for key, known in held.items()}
+        attempt = _Attempt(
+            Facts(
+                url=lease.url,
+                documents=documents,
+                attempt=lease.attempt,
+                redirected_from=errand.hops,
+                at=self._now_ms(),
+            )
+        )
+        attempt.evidence = {key: known.evidence for key, known in held.items()}
+        return attempt
 
     async def _examine(self, facts: Facts) -> Decision | Wants:
         while True:
@@ -214,7 +226,7 @@ class Door:
             agent=self.rules.tokens[0],
             purposes=self.rules.policy.purposes,
             signals=tuple(leaves.LoggedSignal.of(s, ev=attempt.evidence.get(s.source)) for s in decision.signals),
-            consulted={**decision.consulted, **attempt.evidence},
+            consulted={key: attempt.evidence.get(key, word) for key, word in decision.consulted.items()},
             read_as=_read_as(decision, facts),
             at=facts.at,
             config=self._config,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,7 @@ class Listing:
         settle_s: float = SETTLE_S,
     ) -> None:
         self.folder, self._keys, self._today, self._settle_s = folder, keys, today, settle_s
+        self._path = str(folder / builds.MANIFEST)
         name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
         self._memory = memory / f"{name}.json"
         self._looked: tuple[_State | None, dt.date] | None = None
@@ -161,7 +163,7 @@ class Listing:
     def _state(self) -> _State | None:
         """What tells one manifest from the next without reading it; None when there is none."""
         try:
-            found = (self.folder / builds.MANIFEST).stat()
+            found = os.stat(self._path)  # noqa: PTH116  (asked for before every step of every attempt)
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino

@@ -49,11 +49,10 @@ class _Origin(msgspec.Struct):
 
     documents: dict[str, Known] = {}
 
-    def forget(self, now: int) -> None:
+    def forget(self) -> None:
         """Lets go of the documents that expire first, when pages have named too many."""
         for key in sorted(self.documents, key=lambda key: self.documents[key].expires)[:-MOST_DOCUMENTS]:
-            if key != ROBOTS and (self.documents[key].expires <= now or len(self.documents) > MOST_DOCUMENTS):
-                del self.documents[key]
+            del self.documents[key]
 
     def size(self) -> int:
         return sum(len(known.answer.body) for known in self.documents.values())
@@ -103,6 +102,14 @@ class Origins:
             flight.add_done_callback(lambda _: self._flights.pop((authority, key), None))
         return await asyncio.shield(flight), True
 
+    def held(self, page: str) -> dict[str, Known]:
+        """The origin's own files that are in memory and not too old: what an attempt can begin with."""
+        origin = self._held.get(str(origin_of(page)))
+        if origin is None:
+            return {}
+        now = self._now_ms()
+        return {key: known for key, known in origin.documents.items() if known.expires > now and key.startswith("/")}
+
     async def known(self, page: str) -> dict[str, Answer]:
         """The answers held for the origin of `page`, by key."""
         origin = await self._origin(str(origin_of(page)))
@@ -148,7 +155,7 @@ class Origins:
         origin = await self._origin(authority)
         self._held_bytes -= origin.size()
         origin.documents[key] = known
-        origin.forget(self._now_ms())
+        origin.forget()
         self._held_bytes += origin.size()
         latest = max(document.expires for document in origin.documents.values())
         await self._frontier.remember_origin(authority, isal_zlib.compress(_encode(origin), 1), latest / 1000)

@@ -4,3 +4,4 @@ BOT_NAME = "knockfirst"
 SPIDER_MODULES = ["crawler.spiders"]
 ADDONS = {"crawler.addon.Addon": 100}
 LOG_LEVEL = "WARNING"
+ASYNCIO_EVENT_LOOP = "uvloop.Loop"

@@ -68,6 +68,7 @@ def crawl(
             "SPIDER_MODULES": ["crawler.spiders"],
             "ADDONS": {"crawler.addon.Addon": 100},
             "LOG_LEVEL": "WARNING",
+            "ASYNCIO_EVENT_LOOP": "uvloop.Loop",
             "KNOCKFIRST_OUT": out,
             "KNOCKFIRST_OPERATOR": operator,
             "KNOCKFIRST_CONTACT": contact,

@@ -11,7 +11,7 @@ from scrapy.utils.request import request_from_dict
 
 from crawler.frontier.interface import MAX_PAYLOAD_BYTES, Found
 from reservations.model import Hop
-from reservations.urls import canonical_url, origin_of
+from reservations.urls import Origin, canonical_url, origin_of
 
 #: A chain of redirects longer than this leads nowhere (browsers stop at 20).
 MOST_HOPS: Final = 10
@@ -49,10 +49,22 @@ class RequestNotDataError(ValueError):
     """A request that cannot be stored as data, so that it would be lost on a crash. Says which part and why."""
 
 
+class Finder:
+    """Makes frontier entries of URLs that were found on one errand. Breadth first: what is deeper comes later."""
+
+    def __init__(self, errand: Errand, *, priority: int = 0) -> None:
+        self.errand = errand
+        self._payload = _encode(errand).decode()
+        self._rank = priority + _PAGE_PRIORITY.get(errand.via, 0) - errand.depth
+
+    def found(self, url: str, origin: Origin) -> Found:
+        """The entry of a URL in canonical form, and its origin."""
+        return Found(url, str(origin), self._payload, self._rank)
+
+
 def found(url: str, errand: Errand, *, priority: int = 0) -> Found:
-    """The URL (canonical) with its errand, as the frontier takes it. Breadth first: what is deeper comes later."""
-    rank = priority + _PAGE_PRIORITY.get(errand.via, 0) - errand.depth
-    return Found(url, str(origin_of(url)), _encode(errand).decode(), rank)
+    """The entry of one URL in canonical form."""
+    return Finder(errand, priority=priority).found(url, origin_of(url))
 
 
 #: Headers of a foreign request that say what it would like to read. All others are ours alone to set.

@@ -13,14 +13,13 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urljoin
 
 import msgspec
 from scrapy import Spider
 from scrapy.http import Response, TextResponse
 
 from crawler.crawl import Crawl
-from crawler.frontier.errand import Errand, found
+from crawler.frontier.errand import Errand, Finder, found
 from crawler.frontier.feeder import Links
 from crawler.frontier.interface import Found
 from crawler.options import Fault
@@ -121,8 +120,8 @@ class WebSpider(Spider):
         """The sitemaps that an origin names in robots.txt, in scope. The feeder calls it when it has learnt them."""
         if self.depth == 0:
             return []
-        errand = Errand(via="sitemap", depth=visit.errand.depth, root=visit.errand.root, kind="sitemap")
-        return [item for url in named if (item := self._in_scope(url, visit.lease.url, errand))]
+        finder = Finder(Errand(via="sitemap", depth=visit.errand.depth, root=visit.errand.root, kind="sitemap"))
+        return [item for url in named if (item := self._in_scope(url, visit.lease.url, finder))]
 
     def parse(self, response: Response, **_: Any) -> Iterator[Any]:
         """One item for a kept page, and the links it leads to."""
@@ -138,12 +137,12 @@ class WebSpider(Spider):
         errand = visit.errand
         seq = visit.passage.seq if visit.passage else None
         onward = Errand(via="sitemap", depth=errand.depth, root=errand.root, src=seq)
+        pages, sitemaps = Finder(onward), Finder(msgspec.structs.replace(onward, kind="sitemap"))
         portion: list[Found] = []
         for entry in sitemap_urls(response.body):
             if entry.index and errand.src is not None:
                 continue  # an index names sitemaps, and those no further ones (sitemaps.org)
-            kind = "sitemap" if entry.index else "page"
-            item = self._in_scope(entry.url, response.url, msgspec.structs.replace(onward, kind=kind))
+            item = self._in_scope(entry.url, response.url, sitemaps if entry.index else pages)
             if item:
                 portion.append(item)
         yield Links(tuple(portion))
@@ -153,32 +152,33 @@ class WebSpider(Spider):
         links = page_links(response.body, response.encoding, nofollow_page=header_says_nofollow(lines))
         if links.nofollow:
             self._crawl.tally("nofollow", links.nofollow)
-        base = urljoin(response.url, links.base) if links.base else response.url
         seq = visit.passage.seq if visit.passage else None
-        errand = Errand(via="link", depth=visit.errand.depth + 1, root=visit.errand.root, src=seq)
+        finder = Finder(Errand(via="link", depth=visit.errand.depth + 1, root=visit.errand.root, src=seq))
+        base = _base(links.base, response.url)
         seen: set[str] = set()
         for href in links.hrefs:
-            item = self._in_scope(href, base, errand)
+            item = self._in_scope(href, base, finder)
             if item and item.url not in seen:
                 seen.add(item.url)
                 yield item
 
-    def _in_scope(self, reference: str, base: str, errand: Errand) -> Found | None:
+    def _in_scope(self, reference: str, base: str, finder: Finder) -> Found | None:
         try:
             url = canonical_url(reference, base)
-            host = origin_of(url).host
+            origin = origin_of(url)
         except UrlError:
             return None
+        root = finder.errand.root
         if self.scope == "host":
-            inside = host == errand.root
+            inside = origin.host == root
         elif self.scope == "domain":
-            inside = registrable_domain(host) == registrable_domain(errand.root)
+            inside = registrable_domain(origin.host) == registrable_domain(root)
         else:
             inside = True
         if not inside:
             self._crawl.tally("out_of_scope")
             return None
-        return found(url, errand)
+        return finder.found(url, origin)
 
     # -- handing on ------------------------------------------------------------------------------------------------
 
@@ -201,3 +201,11 @@ class WebSpider(Spider):
             "warc": {"file": main.f, "offset": main.o, "length": main.l, "record_id": main.id},
             "log_entry": passage.seq,
         }
+
+
+def _base(declared: str, url: str) -> str:
+    """What references of a page at `url` are resolved against (HTML 2.4.2)."""
+    try:
+        return canonical_url(declared, url) if declared else url
+    except UrlError:
+        return url
