@@ -8,6 +8,7 @@ enough, and a second, milder statement elsewhere does not cure it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from reservations.definition import CLOSING, Protocol, StatusRow
@@ -30,6 +31,7 @@ class Case(NamedTuple):
     Attributes:
         stage: "origin" before the request, "head" before the body, "body" with it.
         standings: the value in force per category, under the policy's profile.
+        licensed: uses for which the operator holds a licence; lifted: what stands when it is applied.
         unread: reason code to its row of `UNREAD`.
         status: what the status means, None before the head.
         failure: why the exchange broke, "" when it did not.
@@ -47,6 +49,12 @@ class Case(NamedTuple):
     location: str
     media_type: str
     repeats: bool
+    licensed: frozenset[Category] = frozenset()
+    lifted: Mapping[Category, Standing] = MappingProxyType({})
+
+    def closing(self, purpose: Category) -> Standing | None:
+        """The statement that closes a declared use, None when it is open."""
+        return closing(self.lifted if purpose in self.licensed else self.standings, purpose)
 
 
 class Outcome(NamedTuple):
@@ -190,7 +198,21 @@ def line_of(category: Category) -> tuple[Category, ...]:
     return line
 
 
-def closing(standings: Standings, category: Category) -> Standing | None:
+def licensable(
+    protocols: Mapping[str, Protocol], values: Callable[[Signal], Mapping[Category, Value]]
+) -> Callable[[Signal], Mapping[Category, Value]]:
+    """The values of a statement under a licence: without what a licence lifts."""
+
+    def kept(signal: Signal) -> Mapping[Category, Value]:
+        said = values(signal)
+        if not protocols[signal.protocol].licensable:
+            return said
+        return {category: value for category, value in said.items() if value not in CLOSING}
+
+    return kept
+
+
+def closing(standings: Mapping[Category, Standing], category: Category) -> Standing | None:
     """The statement that closes a category: a refusal before what is undeterminable, the root first."""
     found = [standings[item] for item in line_of(category) if item in standings]
     for standing in found:
@@ -199,9 +221,9 @@ def closing(standings: Standings, category: Category) -> Standing | None:
     return next((standing for standing in found if standing.value is Value.UNDETERMINABLE), None)
 
 
-def open_purposes(standings: Standings, policy: Policy) -> tuple[Category, ...]:
+def open_purposes(case: Case) -> tuple[Category, ...]:
     """The declared uses that nothing closes, in the policy's order."""
-    return tuple(purpose for purpose in policy.purposes if closing(standings, purpose) is None)
+    return tuple(purpose for purpose in case.policy.purposes if case.closing(purpose) is None)
 
 
 def decide(case: Case) -> Outcome | None:
@@ -243,7 +265,7 @@ def _status_is_final(case: Case) -> Outcome | None:
 
 def _no_use_open(case: Case) -> Outcome | None:
     """Every declared use is closed. One that might still open when more can be read keeps the case from being final."""
-    standings = [closing(case.standings, purpose) for purpose in case.policy.purposes]
+    standings = [case.closing(purpose) for purpose in case.policy.purposes]
     closed = [standing for standing in standings if standing is not None]
     if len(closed) < len(standings):
         return None

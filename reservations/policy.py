@@ -15,12 +15,14 @@ import msgspec
 
 from reservations.datafile import DefinitionError, Path, Source
 from reservations.model import Category
+from reservations.urls import UrlError, origin_of, request_target
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Day = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
+_ORIGIN: Final = r"^https?://(\*\.)?[a-z0-9.-]+(:[0-9]+)?(/\S*)?$"
 _FIRST_HIGH_PORT: Final = 1024
 _MEDIA_TYPE: Final = re.compile(r"(\*|[a-z0-9.+-]+)/(\*|[a-z0-9.+-]+)")
 _WEAK: Final[Mapping[str, str]] = {
@@ -40,6 +42,47 @@ class Approval(_Table, frozen=True, kw_only=True):
     approver: Annotated[str, msgspec.Meta(min_length=1)]
     reason: Annotated[str, msgspec.Meta(min_length=10)]
     date: Day
+
+
+class Licence(_Table, frozen=True, kw_only=True):
+    """A licence that the operator holds: it lifts, for its purposes, what sites refuse in protocols that allow for it.
+
+    It lifts nothing else: no refusal to crawl, no restriction of access, no entry of a blocklist.
+
+    Attributes:
+        id: name in logs and reports.
+        origins: "https://host", "https://*.host" for a host and all below it, or either with a path in front of which
+            nothing stands ("https://host/section/").
+        purposes: the uses that it covers.
+        since, until: first and last day on which a page may be fetched under it.
+        conditions: what it asks of us, in words.
+        evidence: where the contract can be found, for auditors.
+    """
+
+    id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+$")]
+    origins: Annotated[tuple[Annotated[str, msgspec.Meta(pattern=_ORIGIN)], ...], msgspec.Meta(min_length=1)]
+    purposes: Annotated[tuple[Category, ...], msgspec.Meta(min_length=1)]
+    since: Day
+    until: Day
+    conditions: tuple[str, ...] = ()
+    evidence: Annotated[str, msgspec.Meta(min_length=1)]
+
+    def covers(self, url: str, on: str) -> bool:
+        """Whether a URL may be fetched under it on a day."""
+        return self.since <= on <= self.until and any(_covers(origin, url) for origin in self.origins)
+
+
+def _covers(origin: str, url: str) -> bool:
+    scheme, _, rest = origin.partition("://")
+    host, slash, path = rest.partition("/")
+    try:
+        there = origin_of(url)
+    except UrlError:
+        return False
+    wild = host.startswith("*.")
+    bare = host.removeprefix("*.")
+    same = there.authority == bare or (wild and there.authority.endswith("." + bare))
+    return there.scheme == scheme and same and request_target(url).decode("ascii").startswith(slash + path)
 
 
 class Limits(_Table, frozen=True, kw_only=True):
@@ -79,6 +122,7 @@ class Policy(_Table, frozen=True, kw_only=True):
         purposes: the declared uses; a page is asked for while one of them is open.
         tries: how often a passing failure is tried before it is final.
         ports: ports asked besides those of `high_ports`; high_ports: 1024 and above too.
+        licences: what the operator may use though sites refuse it.
         media_types: what is asked for and kept: "type/subtype", "type/*", or "" for a head without Content-Type.
         secret_keys: names of query parameters that carry secrets; a URL with one is never asked for.
         country: establishment of the operator, ISO 3166-1 alpha-2.
@@ -102,6 +146,7 @@ class Policy(_Table, frozen=True, kw_only=True):
     gives_attribution: bool = False
     limits: Limits = Limits()
     retention: Retention = Retention()
+    licences: tuple[Licence, ...] = ()
     approvals: tuple[Approval, ...] = ()
     digest: str = ""
 
@@ -120,6 +165,10 @@ class Policy(_Table, frozen=True, kw_only=True):
         """The approvals of the settings that are weaker than the shipped floor."""
         weak = dict(_weak(self))
         return tuple(approval for approval in self.approvals if approval.setting in weak)
+
+    def licences_for(self, url: str, on: str) -> tuple[Licence, ...]:
+        """The licences under which a URL may be fetched on a day (YYYY-MM-DD)."""
+        return tuple(licence for licence in self.licences if licence.covers(url, on))
 
     def allows_port(self, port: int) -> bool:
         """Whether a URL with this effective port may be asked for."""
@@ -152,5 +201,18 @@ def _contradictions(policy: Policy) -> Iterator[tuple[Path, str]]:
     for index, key in enumerate(policy.secret_keys):
         if key != key.lower():
             yield ("secret_keys", index), "must be in lower case; names of queries are compared without regard to case"
+    for at in range(len(policy.licences)):
+        yield from ((("licences", at, key), problem) for key, problem in _licence_faults(policy, at))
     if policy.retention.log_days < policy.retention.warc_days:
         yield ("retention", "log_days"), "must be at least warc_days: log entries are kept as long as the data"
+
+
+def _licence_faults(policy: Policy, at: int) -> Iterator[tuple[str, str]]:
+    """What is wrong with one licence, by its key."""
+    licence = policy.licences[at]
+    if licence.since > licence.until:
+        yield "until", f"must not be before since ({licence.since})"
+    if Category.CRAWL in licence.purposes:
+        yield "purposes", "no licence opens crawl: it is not the operator's to lift"
+    if licence.id in {other.id for other in policy.licences[:at]}:
+        yield "id", f"another licence has the id {licence.id!r} already"

@@ -13,8 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from reservations.access.head import fields_fit, redirect_signals, retry_after_s, status_fits, status_signal
-from reservations.access.page import Page, PageReader, is_answer, page_reader
+from reservations.access.head import retry_after_s
 from reservations.access.tables import PAGE_TABLES, table_faults
 from reservations.datafile import DefinitionError, Fault
 from reservations.decide import (
@@ -26,35 +25,24 @@ from reservations.decide import (
     by_the_letter,
     combine,
     decide,
+    licensable,
     open_purposes,
 )
-from reservations.definition import Document, Protocol, StatusRow, digest_of, load_protocol
-from reservations.linked import Linked, LinkTables
-from reservations.model import Answer, Category, Decision, Facts, Head, Header, Hop, Signal, Value, Verdict, Want, Wants
-from reservations.named import Missing, Named, NamedDocuments
-from reservations.origin import Asker, Found, OriginFiles, policies
+from reservations.definition import Document, Protocol, digest_of, load_protocol
+from reservations.grants import licensed_purposes
+from reservations.model import Category, Decision, Facts, Signal, Value, Verdict, Want, Wants
+from reservations.named import Missing, Named
 from reservations.policy import Policy
-from reservations.readers.asset import read_asset
-from reservations.readers.embedded import FileTables
-from reservations.readers.html import HtmlPage, Meta, Wanted, is_html, look_for, read_html
-from reservations.readers.http_head import Field, first, media_type_of, read_head
-from reservations.readers.page_tokens import conclude as conclude_for_us
-from reservations.readers.rsl import Party
 from reservations.readers.tokens import TokenList
-from reservations.statement import Vocabulary
-from reservations.urls import UrlError, canonical_url, origin_of
+from reservations.sight import Seen, Sight
+from reservations.urls import origin_of
 
 #: A group for this token binds whatever token the operator chose.
 HOUSE_TOKEN: Final = "KnockfirstBot"
 
 #: Outcomes that documents named by the resource can still change.
 _GOING_ON: Final = frozenset({Verdict.KEPT, Verdict.UNCHANGED})
-_SOURCE_RANK: Final[Mapping[str, int]] = {"url": 1, "head": 2, "body": 3}
 _TOKEN_LIST: Final = re.compile(r'^token_list = "([^"]+)"', re.MULTILINE)
-_CHARSET: Final = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
-_DIGITS: Final = re.compile(r"\d+")
-_UNKNOWN_STATUS: Final = StatusRow(status=(), outcome="failed", reason="http.unexpected-status")
-
 
 #: Our product token, or several that bind us, our own first.
 Tokens = str | tuple[str, ...]
@@ -65,18 +53,6 @@ class Values(NamedTuple):
 
     strict: dict[Category, Value]
     effective: dict[Category, Value]
-
-
-class _Seen(NamedTuple):
-    """All that the facts show so far."""
-
-    signals: tuple[Signal, ...]
-    found: Found
-    missing: tuple[Missing, ...]
-    consulted: dict[str, str]
-    status: StatusRow | None
-    media_type: str
-    location: str
 
 
 class Registry:
@@ -101,34 +77,12 @@ class Registry:
         self.protocols = tuple(ordered)
         self._by_id = {protocol.id: protocol for protocol in ordered}
         self.digest = digest
-        self._vocabularies = {protocol.id: Vocabulary(protocol) for protocol in ordered}
-        self._files = FileTables(self._vocabularies.values())
-        self._links = LinkTables(self._vocabularies.values())
-        self._named = NamedDocuments()
-        self._origin = OriginFiles(tuple(self._vocabularies.values()), tuple(listed.values()))
-        self.documents: tuple[Document, ...] = self._origin.documents
+        self._sight = Sight(self.protocols, listed, page_tables or {})
+        self.documents: tuple[Document, ...] = self._sight.documents
         described = [reason for protocol in ordered for reason in protocol.reasons]
         described += [reason for tokens in listed.values() for reason in tokens.reasons]
         self.reasons = {reason.code: reason.text for reason in described}
         self._unread = {reason.code: reason.unread for reason in described if reason.unread}
-        self._order = {protocol.id: number for number, protocol in enumerate(ordered)}
-        self._policed = [
-            item for item in self._vocabularies.values() if item.protocol.named and item.protocol.named.policy
-        ]
-        self._concluding = [(item, listed[item.token_list]) for item in ordered if item.token_list]
-        self._others = frozenset(entry.token.lower() for tokens in listed.values() for entry in tokens.binding)
-        self._pages: PageReader | None = page_reader(page_tables or {}, self._vocabularies.values())
-        self._wanted: dict[frozenset[str], Wanted] = {}
-        self._rows: dict[int, tuple[tuple[Protocol, StatusRow], ...]] = {}
-        self._fields: dict[str, tuple[Field, ...]] = {}
-        self._metas: dict[str, tuple[Meta, ...]] = {}
-        for vocabulary in self._vocabularies.values():
-            for field in vocabulary.protocol.http_fields:
-                name = field.name.lower()
-                self._fields[name] = (*self._fields.get(name, ()), Field(field, vocabulary))
-            for meta in vocabulary.protocol.html_metas:
-                name = meta.name.lower()
-                self._metas[name] = (*self._metas.get(name, ()), Meta(meta, vocabulary))
 
     @classmethod
     def load(cls, protocols: Mapping[str, str]) -> Registry:
@@ -155,19 +109,19 @@ class Registry:
 
     def examine(self, facts: Facts, policy: Policy, token: Tokens) -> Decision | Wants:
         """What follows from the facts, or what is wanted next: the origin's files, then the head, then the body."""
-        seen = self._see(facts, policy, token)
-        standings = combine(self._by_id, seen.signals, DECIDING[policy.profile])
+        seen = self._sight.see(facts, policy, _with_house(token))
         stage = "origin" if facts.head is None else "head" if facts.body is None else "body"
-        outcome = self._outcome(facts, policy, seen, standings, stage)
+        case = self._case(facts, policy, seen, seen.signals, stage)
+        outcome = decide(case)
         wanted = self._documents_wanted(facts, policy, seen, outcome, stage)
         if wanted:
             return msgspec.structs.replace(wanted[0], beside=wanted[1:])
         if outcome is None:
             return _want_page(facts, policy, stage)
-        return self._decision(facts, policy, seen, outcome, open_purposes(standings, policy))
+        return self._decision(facts, policy, seen, outcome, open_purposes(case))
 
     def _documents_wanted(
-        self, facts: Facts, policy: Policy, seen: _Seen, outcome: Outcome | None, stage: str
+        self, facts: Facts, policy: Policy, seen: Seen, outcome: Outcome | None, stage: str
     ) -> tuple[Wants, ...]:
         """The documents that are missing and could change what follows, all that can be asked for in one visit.
 
@@ -188,11 +142,10 @@ class Registry:
             ]
         return tuple(wanted)
 
-    def _may_lift(self, facts: Facts, policy: Policy, seen: _Seen, named: Named, stage: str) -> bool:
+    def _may_lift(self, facts: Facts, policy: Policy, seen: Seen, named: Named, stage: str) -> bool:
         """Whether nothing but the protocol of a policy closes the case."""
         others = tuple(item for item in seen.signals if item.protocol != named.vocabulary.protocol.id)
-        standings = combine(self._by_id, others, DECIDING[policy.profile])
-        outcome = self._outcome(facts, policy, seen, standings, stage)
+        outcome = decide(self._case(facts, policy, seen, others, stage))
         return outcome is None or outcome.verdict in _GOING_ON
 
     def conclude(
@@ -202,14 +155,14 @@ class Registry:
 
         None when that stage decides nothing yet. `consulted` names only what was read now.
         """
-        seen = self._see(facts, policy, token)
+        seen = self._sight.see(facts, policy, _with_house(token))
         added = [signal for signal in recorded if signal not in seen.signals]
-        seen = seen._replace(signals=tuple(sorted((*seen.signals, *added), key=self._canonical_order)))
-        standings = combine(self._by_id, seen.signals, DECIDING[policy.profile])
-        outcome = self._outcome(facts, policy, seen, standings, stage)
+        seen = seen._replace(signals=tuple(sorted((*seen.signals, *added), key=self._sight.canonical_order)))
+        case = self._case(facts, policy, seen, seen.signals, stage)
+        outcome = decide(case)
         if outcome is None:
             return None
-        return self._decision(facts, policy, seen, outcome, open_purposes(standings, policy))
+        return self._decision(facts, policy, seen, outcome, open_purposes(case))
 
     def values(self, facts: Facts, policy: Policy, token: Tokens, protocols: Iterable[str] | None = None) -> Values:
         """The result of the protocols named, by themselves; of all together when none is named."""
@@ -229,32 +182,35 @@ class Registry:
 
     def signals(self, facts: Facts, policy: Policy, token: Tokens) -> tuple[Signal, ...]:
         """Every statement in the facts, in canonical order."""
-        return self._see(facts, policy, token).signals
+        return self._sight.see(facts, policy, _with_house(token)).signals
 
     def crawl_delay_s(self, facts: Facts, token: Tokens) -> float:
         """The Crawl-delay that the origin's robots.txt asks of us, in seconds; 0 when it asks for none."""
-        robots = self._origin.robots(facts)
+        robots = self._sight.robots(facts)
         return (robots.crawl_delay(_with_house(token)) or 0.0) if robots is not None else 0.0
 
     def sitemaps(self, facts: Facts) -> tuple[str, ...]:
         """The sitemaps that the origin's robots.txt names, as written."""
-        robots = self._origin.robots(facts)
+        robots = self._sight.robots(facts)
         return robots.sitemaps if robots is not None else ()
 
-    def _outcome(self, facts: Facts, policy: Policy, seen: _Seen, standings: Standings, stage: str) -> Outcome | None:
-        return decide(
-            Case(
-                stage=stage,
-                standings=standings,
-                unread=self._unread,
-                status=seen.status,
-                policy=policy,
-                attempt=facts.attempt,
-                failure=facts.failure or "",
-                location=seen.location,
-                media_type=seen.media_type,
-                repeats=facts.repeats is not None,
-            )
+    def _case(self, facts: Facts, policy: Policy, seen: Seen, signals: tuple[Signal, ...], stage: str) -> Case:
+        """All that a verdict depends on, as far as a stage."""
+        values = DECIDING[policy.profile]
+        licensed = licensed_purposes(facts, policy)
+        return Case(
+            stage=stage,
+            standings=combine(self._by_id, signals, values),
+            unread=self._unread,
+            status=seen.status,
+            policy=policy,
+            attempt=facts.attempt,
+            failure=facts.failure or "",
+            location=seen.location,
+            media_type=seen.media_type,
+            repeats=facts.repeats is not None,
+            licensed=licensed,
+            lifted=combine(self._by_id, signals, licensable(self._by_id, values)) if licensed else {},
         )
 
     def _values(self, signals: tuple[Signal, ...], policy: Policy) -> Values:
@@ -264,7 +220,7 @@ class Registry:
         )
 
     def _decision(
-        self, facts: Facts, policy: Policy, seen: _Seen, outcome: Outcome, still_open: tuple[Category, ...]
+        self, facts: Facts, policy: Policy, seen: Seen, outcome: Outcome, still_open: tuple[Category, ...]
     ) -> Decision:
         values = self._values(seen.signals, policy)
         wait = 0
@@ -282,144 +238,6 @@ class Registry:
             retry_after_s=wait,
             location=seen.location if outcome.verdict is Verdict.REDIRECTED else None,
         )
-
-    def _see(self, facts: Facts, policy: Policy, token: Tokens) -> _Seen:
-        """Every reader that the facts have something for."""
-        tokens = _with_house(token)
-        found = self._origin.read(facts, Asker(tokens, policy.tokens))
-        signals = list(found.signals)
-        consulted = dict(found.consulted)
-        named = list(found.named)
-        party = _party(policy)
-        names = _lower(tokens)
-        media_type = (media_type_of(facts.head.headers) if facts.head else "") or facts.media_type or ""
-        status, location = None, ""
-        if facts.head is not None:
-            consulted["head"] = str(facts.head.status)
-            location = _location(facts.url, facts.head)
-            status = self._status(facts.head, signals)
-            signals += read_head(facts.head.headers, self._fields, names, media_type)
-            linked = self._links.in_head(facts.head.headers, facts.url)
-            signals += linked.signals
-            named += linked.named
-        if location or facts.redirected_from:
-            signals += self._redirects(facts, location)
-        if facts.body is not None:
-            charset = _charset(facts.head.headers if facts.head else ())
-            page = Page(facts.body, charset, media_type, (facts.url, *(hop.url for hop in facts.redirected_from)))
-            consulted["body"], linked = self._body(page, names, party, policy)
-            signals += linked.signals
-            named += linked.named
-            named += [item for one in self._policed for item in policies(one, signals, facts.url, source="body")]
-        if facts.head is not None:
-            signals += self._said_to_others(signals, policy)
-        if facts.referrer is not None:
-            signals += self._embedding_page(facts, facts.referrer, names, media_type)
-        heard = self._named.hear(_now(named, facts), facts, party, found.may_ask)
-        signals += heard.signals
-        consulted |= heard.consulted
-        if len(signals) > 1:
-            signals.sort(key=self._canonical_order)
-        return _Seen(tuple(signals), found, heard.missing, consulted, status, media_type, location)
-
-    def _body(self, page: Page, names: frozenset[str], party: Party, policy: Policy) -> tuple[str, Linked]:
-        """What was looked at in the body, and every statement in it. A page stays one, whatever it is called."""
-        body, charset, media_type, (url, *_) = page
-        read: list[str] = []
-        signals: list[Signal] = []
-        named: list[Named] = []
-        asset = read_asset(body, media_type)
-        if asset is not None:
-            read.append(" ".join((asset.media_type or media_type, *dict.fromkeys(map(str, asset.kinds)))))
-            signals += self._files.read(asset)
-            for space in self._links.all_namespaces():
-                for element, place in asset.elements(space):
-                    signals += self._links.inline(element, place, url, party, page=True)
-        if is_html(media_type, body) or (asset is not None and not asset.media_type and is_html("", body)):
-            read.append("html")
-            html = HtmlPage(body, charset)
-            signals += read_html(html, self._looked_for(names), media_type)
-            linked = self._links.in_page(html, url, party, strict=policy.profile == "strict")
-            signals += linked.signals
-            named += linked.named
-        elif asset is None:
-            signals += self._links.in_xml(body, url, party)
-        if self._pages is not None and (read[-1:] == ["html"] or is_answer(page)):
-            signals += self._pages.read(page)
-        signals += self._files.read_records(body)
-        return ", ".join(read) or "no statements in this format", Linked(signals, named)
-
-    def _status(self, head: Head, signals: list[Signal]) -> StatusRow:
-        """What the status means; adds the statement that it makes."""
-        rows = self._rows.get(head.status)
-        if rows is None:
-            rows = self._rows[head.status] = tuple(
-                (protocol, row)
-                for protocol in self.protocols
-                for row in protocol.statuses
-                if status_fits(head.status, row.status)
-            )
-        for protocol, row in rows:
-            if fields_fit(row, head.headers):
-                if row.outcome == "signal":
-                    signals.append(status_signal(protocol, row, head.status))
-                return row
-        return _UNKNOWN_STATUS
-
-    def _redirects(self, facts: Facts, location: str) -> list[Signal]:
-        """Statements of the hops that led here, and of this answer when it redirects."""
-        hops = [("url", hop) for hop in facts.redirected_from]
-        if facts.head is not None and location:
-            hops.append(("head", Hop(facts.url, facts.head.status, location)))
-        return [signal for protocol in self.protocols for signal in redirect_signals(protocol, hops)]
-
-    def _looked_for(self, names: frozenset[str]) -> Wanted:
-        """The metas that a page is searched for, by whoever asks."""
-        wanted = self._wanted.get(names)
-        if wanted is None:
-            wanted = self._wanted[names] = look_for(self._metas, names, self._others)
-        return wanted
-
-    def _said_to_others(self, signals: list[Signal], policy: Policy) -> list[Signal]:
-        """What follows from a page's statements to other crawlers."""
-        return [
-            concluded
-            for protocol, listed in self._concluding
-            for concluded in conclude_for_us(protocol.id, protocol.page_refusals, listed, signals, policy.tokens)
-        ]
-
-    def _embedding_page(self, facts: Facts, referrer: str, names: frozenset[str], media_type: str) -> list[Signal]:
-        """Statements that the page which embeds this medium extends to it."""
-        answer = _referring_answer(facts, referrer)
-        if answer is None or not is_html(media_type_of(answer.headers), answer.body):
-            return []
-        charset = _charset(answer.headers)
-        signals = read_html(HtmlPage(answer.body, charset), self._looked_for(names), media_type, embedding=True)
-        if self._pages is not None:
-            signals += self._pages.read(Page(answer.body, charset, media_type, (referrer,)), embedding=True)
-        return signals
-
-    def _canonical_order(self, signal: Signal) -> tuple[object, ...]:
-        """What was known first comes first; the order in which it was read does not matter."""
-        number = _DIGITS.search(signal.locator)
-        return (
-            self._order[signal.protocol],
-            _SOURCE_RANK.get(signal.source, 0),
-            signal.carrier,
-            signal.source,
-            int(number[0][:9]) if number else 0,
-            signal.locator,
-            signal.reason,
-            signal.excerpt,
-            signal.issues,
-            sorted(signal.effective.items()),
-            sorted(signal.strict.items()),
-        )
-
-
-@lru_cache(maxsize=64)
-def _lower(tokens: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(map(str.lower, tokens))
 
 
 @lru_cache(maxsize=64)
@@ -448,16 +266,6 @@ def _clashes(protocol: Protocol, file: str, read: Mapping[str, Protocol], files:
 def _paths(protocol: Protocol) -> Iterator[str]:
     for document in protocol.documents:
         yield from (document.path, *document.also_at)
-
-
-def _party(policy: Policy) -> Party:
-    """Who we are to a licensor, by the policy."""
-    return Party(frozenset(policy.users), policy.country, policy.gives_attribution)
-
-
-def _now(named: Iterable[Named], facts: Facts) -> list[Named]:
-    """Each document once under each statement that names it; what the resource names, when it is there."""
-    return [item for item in dict.fromkeys(named) if item.source != "body" or facts.body is not None]
 
 
 def _want_named(policy: Policy, item: Missing) -> Wants:
@@ -492,31 +300,3 @@ def _want_page(facts: Facts, policy: Policy, stage: str) -> Wants:
         max_redirects=0,
         accept=",".join(policy.media_types),
     )
-
-
-def _location(url: str, head: Head) -> str:
-    """Absolute URL that a redirect names, "" when it names none that can be asked for."""
-    value = first(head.headers, "location")
-    if value is None or not 300 <= head.status < 400:  # noqa: PLR2004 the 3xx class
-        return ""
-    try:
-        return canonical_url(value.encode("latin-1").decode("utf-8", "replace").strip(), url)
-    except (UrlError, UnicodeError):
-        return ""
-
-
-def _charset(headers: Iterable[Header]) -> str:
-    """The charset that Content-Type names, "" when it names none."""
-    match = _CHARSET.search(first(headers, "content-type") or "")
-    return match[1] if match else ""
-
-
-def _referring_answer(facts: Facts, referrer: str) -> Answer | None:
-    """The page that embeds this one, among the documents: by its path on the same origin, else by its URL."""
-    try:
-        here, there = str(origin_of(facts.url)), str(origin_of(referrer))
-    except UrlError:
-        return None
-    if here == there and (answer := facts.documents.get(referrer[len(there) :] or "/")) is not None:
-        return answer
-    return facts.documents.get(referrer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ _PACKAGE = Path(__file__).resolve().parents[3] / "reservations"
 
 URL = "https://site.example/a"
 ABSENT = Answer(url="", status=404)
+OTHER_FILES = ("/ai.txt", "/.well-known/ai.txt", "/trust.txt", "/.well-known/trust.txt")
 
 
 @pytest.fixture(scope="session")
@@ -44,16 +45,25 @@ def head_of(status: int = 200, *fields: tuple[str, str], html: bool = True) -> H
 
 @pytest.fixture(scope="session")
 def make_facts() -> Callable[..., Facts]:
-    """Facts of `URL`: robots.txt as text or Answer, tdmrep.json as text or Answer, head as (status, *fields), body."""
+    """Facts of `URL`: robots.txt and tdmrep.json as text or Answer, other documents by key, head, body.
+
+    The other files of an origin are absent unless they are given.
+    """
 
     def make(
         robots: str | bytes | Answer | None = ABSENT,
         tdmrep: str | bytes | Answer | None = ABSENT,
         head: Head | None = None,
         body: bytes | None = None,
+        documents: Mapping[str, str | bytes | Answer | None] | None = None,
         **more,
     ) -> Facts:
-        documents = {"/robots.txt": robots, "/.well-known/tdmrep.json": tdmrep}
+        documents = {
+            **dict.fromkeys(OTHER_FILES, ABSENT),
+            "/robots.txt": robots,
+            "/.well-known/tdmrep.json": tdmrep,
+            **(documents or {}),
+        }
         answers = {
             path: item if isinstance(item, Answer) else Answer(url="", status=200, body=_octets(item))
             for path, item in documents.items()

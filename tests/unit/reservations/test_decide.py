@@ -107,7 +107,7 @@ def test_one_open_purpose_keeps_the_page(make_case, policy):
     policy = msgspec.structs.replace(policy, purposes=(Category.GENAI_TRAIN, Category.SEARCH))
     case = make_case(said(DENY), policy=policy)
     assert outcome(case)[0] == "kept"
-    assert open_purposes(case.standings, policy) == (Category.SEARCH,)
+    assert open_purposes(case) == (Category.SEARCH,)
     both = {**said(DENY), **said(UNKNOWN, "p.asset", Category.SEARCH)}
     assert outcome(make_case(both, policy=policy)) == ("held", "p.asset", "body")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reservations.explain import sentences
-from reservations.model import Category, Decision, Signal, Value, Verdict
+from reservations.model import Answer, Category, Decision, Signal, Value, Verdict
 
 URL = "https://site.example/a"
 DECIDING = (
@@ -21,7 +21,8 @@ def test_refusal_quotes_the_rule_with_its_line(decide_on, make_facts, registry):
         "This was decided on what the site's own files say, before the page was asked for.",
         DECIDING,
         "Closed for: crawl, tdm.",
-        "Looked at: /.well-known/tdmrep.json (404), /robots.txt (200).",
+        "Looked at: /.well-known/ai.txt (404), /.well-known/tdmrep.json (404), /.well-known/trust.txt (404), "
+        "/ai.txt (404), /robots.txt (200), /trust.txt (404).",
     ]
 
 
@@ -52,7 +53,10 @@ def test_kept_page_says_what_it_is_open_for(decide_on, make_facts, make_head):
 
 def test_condition_is_told(decide_on, make_facts, registry):
     decision = decide_on(
-        make_facts(tdmrep='[{"location": "/", "tdm-reservation": 1, "tdm-policy": "https://p.example/"}]')
+        make_facts(
+            tdmrep='[{"location": "/", "tdm-reservation": 1, "tdm-policy": "https://p.example/"}]',
+            documents={"https://p.example/": Answer(url="", status=404)},
+        )
     )
     assert "conditions: https://p.example/" in "\n".join(sentences(decision, URL, registry.reasons))
 

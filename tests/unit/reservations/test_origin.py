@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from reservations.model import Answer, Decision, Header, Wants
-from reservations.origin import _Memory
+from reservations.memory import Memory
 from reservations.policy import Policy
 
 FAILURES = [
@@ -127,7 +127,7 @@ def test_robots_that_is_too_complex_is_tried_again_and_then_refused(decide_on, m
 
 
 def test_least_recently_used_is_forgotten_first():
-    memory, made = _Memory(2), []
+    memory, made = Memory(2), []
     sources = [object() for _ in range(3)]
 
     def ask(number):

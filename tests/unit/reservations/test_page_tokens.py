@@ -75,6 +75,6 @@ def test_search_engines_and_unknown_bots_say_nothing(say):
 
 
 def test_very_many_tokens_are_counted(say, registry):
-    names = [entry.token for _, listed in registry._concluding for entry in listed.binding if entry.token.isalpha()]
+    names = [entry.token for _, listed in registry._sight._concluding for entry in listed.binding if entry.token.isalpha()]
     decision = say(", ".join(f"{name}: noai" for name in names))
     assert any(" more" in signal.locator for signal in decision.signals)

@@ -70,23 +70,25 @@ def verdict_of(registry, facts, policy):
     return (str(answer.verdict), answer.reason) if isinstance(answer, Decision) else str(answer.what)
 
 
-def test_what_is_missing_is_wanted_one_by_one(registry, policy, make_facts, make_head):
+FILES = ["/.well-known/tdmrep.json", "/ai.txt", "/.well-known/ai.txt", "/trust.txt", "/.well-known/trust.txt"]
+
+
+def test_robots_txt_is_wanted_first_and_then_all_other_files_in_one_visit(registry, policy, make_facts, make_head):
     facts = Facts(url="https://site.example:8443/a?b")
     found = []
     for _ in range(4):
         wants = registry.examine(facts, policy, "ExampleBot")
-        found.append((str(wants.what), wants.key, wants.url))
+        found.append((str(wants.what), [one.key for one in (wants, *wants.beside)], wants.url))
         if wants.what == "document":
-            facts = msgspec.structs.replace(
-                facts, documents={**facts.documents, wants.key: Answer(url=wants.url, status=404)}
-            )
+            absent = {one.key: Answer(url=one.url, status=404) for one in (wants, *wants.beside)}
+            facts = msgspec.structs.replace(facts, documents={**facts.documents, **absent})
         elif wants.what == "head":
             facts = msgspec.structs.replace(facts, head=make_head())
     assert found == [
-        ("document", "/robots.txt", "https://site.example:8443/robots.txt"),
-        ("document", "/.well-known/tdmrep.json", "https://site.example:8443/.well-known/tdmrep.json"),
-        ("head", "", "https://site.example:8443/a?b"),
-        ("body", "", "https://site.example:8443/a?b"),
+        ("document", ["/robots.txt"], "https://site.example:8443/robots.txt"),
+        ("document", FILES, "https://site.example:8443/.well-known/tdmrep.json"),
+        ("head", [""], "https://site.example:8443/a?b"),
+        ("body", [""], "https://site.example:8443/a?b"),
     ]
     assert wants.max_bytes == policy.limits.page_bytes
     decision = registry.examine(msgspec.structs.replace(facts, body=PAGE), policy, "ExampleBot")
@@ -94,7 +96,7 @@ def test_what_is_missing_is_wanted_one_by_one(registry, policy, make_facts, make
 
 
 def test_documents_are_named_robots_first(registry):
-    assert [document.path for document in registry.documents] == ["/robots.txt", "/.well-known/tdmrep.json"]
+    assert [document.path for document in registry.documents] == ["/robots.txt", *FILES]
 
 
 def test_refusal_by_robots_needs_no_other_file(registry, policy, make_facts):
