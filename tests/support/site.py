@@ -81,7 +81,7 @@ class Site:
 
     def pages(self, name: str) -> list[str]:
         """Paths of pages, not of files about the origin, that were asked for on one name."""
-        about = ("/robots.txt", "/.well-known/")
+        about = ("/robots.txt", "/ai.txt", "/trust.txt", "/.well-known/")
         paths = [urlsplit(url).path for url in self.log if urlsplit(url).hostname == name]
         return [path for path in paths if not path.startswith(about)]
 
