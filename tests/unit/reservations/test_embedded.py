@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import msgspec
@@ -271,15 +273,31 @@ def test_page_that_calls_itself_a_picture_is_read_as_a_page(visit):
     assert outcome(decision) == "discarded page-robots.noai"
 
 
+def test_link_to_a_manifest_elsewhere_is_one_too(visit):
+    plain = (ASSETS / "plain.jpg").read_bytes()
+    decision = visit(plain, "image/jpeg", ("Link", '</a.c2pa>; rel="c2pa-manifest"'))
+    assert (outcome(decision), decision.gate) == ("held cawg.remote-manifest", "body")
+    page = b'<!DOCTYPE html><html><head><link rel="c2pa-manifest" href="/a.c2pa"></head></html>'
+    assert outcome(visit(page, "text/html")) == "held cawg.remote-manifest"
+
+
+@given(
+    st.sampled_from(["DMI-ALLOWED", "DMI-UNSPECIFIED", "DMI-PROHIBITED-GENAIMLTRAINING", "DMI-PROHIBITED", "x"]),
+    st.sampled_from(["DMI-PROHIBITED", "dmi-prohibited-x", "DMI-PROHIBITED-SEECONSTRAINT"]),
+)
+def test_refusal_added_beside_never_opens(visit, code, refusal):
+    one, other = (f"<p:DataMining>{item}</p:DataMining>" for item in (code, refusal))
+    for inside in (one + other, other + one):
+        assert visit(svg(packet(inside, **PLUS)), "image/svg+xml").verdict == "discarded"
+        assert visit(svg(packet(one, **PLUS) + packet(other, **PLUS)), "image/svg+xml").verdict == "discarded"
+
+
 def test_protected_playlist_is_refused(visit):
     body = b'#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI="k"\n'
     assert outcome(visit(body, "application/vnd.apple.mpegurl")) == "discarded access.protected-media"
 
 
 def test_obfuscated_fonts_lock_nothing(visit):
-    import io
-    import zipfile
-
     file = io.BytesIO((ASSETS / "refused3.epub").read_bytes())
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(
@@ -305,9 +323,9 @@ def test_no_octets_keep_a_decision_from_being_made(visit, body, media_type):
     st.integers(0, 5000),
     st.binary(min_size=1, max_size=6),
 )
-def test_damaged_file_gets_a_verdict_too(visit, name, at, data):
-
+def test_damaged_file_gets_a_verdict_and_stricter_profiles_keep_no_more(visit, name, at, data):
     body = bytearray((ASSETS / name).read_bytes())
     body[at : at + len(data)] = data
-    whole, cut = visit(bytes(body)), visit(bytes(body[: at + 1]))
-    assert {str(whole.verdict), str(cut.verdict)} <= {"kept", "discarded", "held"}
+    for altered in (bytes(body), bytes(body[: at + 1])):
+        kept = [visit(altered, profile=profile).verdict == "kept" for profile in ("strict", "standard", "letter")]
+        assert kept == sorted(kept)
