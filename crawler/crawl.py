@@ -142,12 +142,18 @@ class Crawl:
             else:
                 listed = self.listing.blocklist, self.listing.manifest
         try:
-            self.rules = Rules.load(tokens=self.identity.tokens, policy=options.policy, blocklist=listed)
+            self.rules = Rules.load(
+                tokens=self.identity.tokens, policy=options.policy, blocklist=listed, data=options.data
+            )
         except DefinitionError as error:
             remedy = "mend the line named; `knockfirst lint` checks it"
-            faults += [Fault("KNOCKFIRST_POLICY", str(fault), remedy) for fault in error.faults]
+            policy = str(options.policy) if options.policy else ""
+            faults += [
+                Fault("KNOCKFIRST_POLICY" if fault.file == policy else "KNOCKFIRST_DATA", str(fault), remedy)
+                for fault in error.faults
+            ]
         except OSError as error:
-            faults.append(Fault("KNOCKFIRST_POLICY", str(error), "give a file that can be read"))
+            faults.append(Fault("KNOCKFIRST_POLICY, KNOCKFIRST_DATA", str(error), "give files that can be read"))
         return faults
 
     def _load_key(self) -> list[Fault]:

@@ -42,6 +42,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     contact: str
     token: str
     policy: Path | None
+    data: Path | None
     frontier: str
     key: Path
     blocklist: Path | None
@@ -134,6 +135,10 @@ def _existing(path: Path | None) -> str | None:
     return None if path is None or path.exists() else "there is no such file; give the path of one that exists"
 
 
+def _folder(path: Path | None) -> str | None:
+    return None if path is None or path.is_dir() else "there is no such folder; give the path of one that exists"
+
+
 OPTIONS: Final[tuple[Option, ...]] = (
     Option(field="out", read=_path, default="", text="Output folder of the crawl. Default: out/<spider>."),
     Option(
@@ -165,6 +170,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
         default="",
         check=_existing,
         text="Policy file (TOML). Default: the shipped eu-gpai policy.",
+    ),
+    Option(
+        field="data",
+        read=_path,
+        default="",
+        check=_folder,
+        text="Folder with protocol files (TOML) of your own: more protocols and restrictions. See docs/protocols.md.",
     ),
     Option(
         field="frontier",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ from blocklists.match import Blocklist, signals_for
 from reservations import urls
 from reservations.access.tables import PAGE_TABLES
 from reservations.model import Decision, Facts, Signal, Verdict, Wants
+from reservations.overlay import Weakening, merge, weakenings
 from reservations.policy import Policy
 from reservations.registry import Registry
 
@@ -36,6 +38,23 @@ def shipped_protocols() -> dict[str, str]:
     """The package's protocol files, and the tables by which pages are judged: name to TOML text."""
     tables = {f"{PAGE_TABLES}{name}": text for name, text in _texts("reservations.access", ".toml")}
     return {**dict(_texts("reservations.protocols", ".toml")), **tables}
+
+
+def added_protocols(folder: Path | None) -> dict[str, str]:
+    """The protocol files in an operator's folder: name to TOML text.
+
+    Raises:
+        OSError: the folder or a file in it cannot be read, or is not UTF-8.
+    """
+    if folder is None:
+        return {}
+    texts = {}
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            texts[path.name] = path.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise OSError(f"{path} is not UTF-8: {error.reason}") from error
+    return texts
 
 
 def shipped_policy() -> str:
@@ -94,6 +113,7 @@ class Rules:
         policy: Path | None = None,
         blocklist: tuple[Blocklist, bytes] | None = None,
         protocols: Mapping[str, str] | None = None,
+        data: Path | None = None,
     ) -> Rules:
         """The rules from files: the shipped policy and protocols where none are named.
 
@@ -102,20 +122,30 @@ class Rules:
             policy: a policy file of the operator's.
             blocklist: compiled list, whose signature the caller has verified, and its manifest's bytes.
             protocols: protocol files in place of the shipped ones.
+            data: folder with protocol files of the operator's, beside the shipped ones or in their place.
 
         Raises:
             reservations.definition.DefinitionError: every fault of the data files, with file, line and key.
-            OSError: the policy file cannot be read.
+            OSError: the policy file, or a file in the folder, cannot be read.
         """
         listed, manifest = blocklist or (None, b"")
         bundle = Bundle(
             policy_name=str(policy) if policy else SHIPPED_POLICY,
             policy=policy.read_text("utf-8") if policy else shipped_policy(),
-            protocols=dict(protocols or shipped_protocols()),
+            protocols=merge(protocols or shipped_protocols(), added_protocols(data)),
             blocklist_manifest=manifest.decode(),
             tokens=tokens,
         )
         return cls(bundle, listed)
+
+    @cached_property
+    def weakened(self) -> tuple[Weakening, ...]:
+        """What is weaker than the shipped floor, in the policy and in protocol files, and who answers for it."""
+        by_policy = [
+            Weakening(f"{item.setting} = {getattr(self.policy, item.setting)}", item.approver, item.reason)
+            for item in self.policy.weakened
+        ]
+        return (*by_policy, *weakenings(shipped_protocols(), self.bundle.protocols))
 
     def with_blocklist(self, blocklist: Blocklist, manifest: bytes) -> Rules:
         """The same rules under another list, whose signature the caller has verified."""
