@@ -274,6 +274,9 @@ class Crawl:
             crawl=f"{self.file.spider}-{self.file.run}",
             hostname=socket.gethostname(),
         )
+        if self.rules.weakened:
+            weaker = (f"{w.rule} (approved by {w.approver}: {w.reason})" for w in self.rules.weakened)
+            info["knockfirst-weaker-rules"] = " | ".join(" ".join(item.split()) for item in weaker)
         return WarcWriter(self.options.out / folder, prefix, info=info, clock=_utc)
 
     def _enter_run(self, *, resumed: bool, repairs: list[str]) -> None:
@@ -323,10 +326,7 @@ class Crawl:
             if listed
             else (),
             weaker=tuple(
-                leaves.Weaker(
-                    rule=f"{w.setting} = {getattr(rules.policy, w.setting)}", approver=w.approver, reason=w.reason
-                )
-                for w in rules.policy.weakened
+                leaves.Weaker(rule=w.rule, approver=w.approver, reason=w.reason) for w in rules.weakened
             ),
         )
 
