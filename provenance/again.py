@@ -51,9 +51,7 @@ def decide_again(
         hops: the redirects that led to it, oldest first.
     """
     # A decision follows from all that was known when it was made, in whatever order it came to be known.
-    facts = Facts(
-        url=entry.url, documents=left.documents, attempt=entry.attempt, redirected_from=hops, at=entry.at
-    )
+    facts = Facts(url=entry.url, documents=left.documents, attempt=entry.attempt, redirected_from=hops, at=entry.at)
     for _ in range(_MAX_STEPS):
         wants = rules.examine(facts)
         if isinstance(wants, Decision):
@@ -111,8 +109,9 @@ def _unknown(wants: Wants) -> str:
 def _on_record(rules: Rules, facts: Facts, entry: DecisionEntry, recorded: Decision, left: Material) -> Again:
     """Step by step as far as the attempt went, recorded statements in the place of what is gone."""
     documents = {**left.documents, **facts.documents}
+    read = {protocol.id for protocol in rules.registry.protocols}  # other rules may not read what the log's own did
     for stage, at_stage in _stages(msgspec.structs.replace(facts, documents=documents), entry, left):
-        signals = [signal for signal in recorded.signals if _stands_in(signal, stage, left)]
+        signals = [one for one in recorded.signals if one.protocol in read and _stands_in(one, stage, left)]
         decision = rules.conclude(at_stage, recorded=signals, stage=stage)
         if decision is not None:
             # What a body named cannot be known without it; then the entry's own word stands.

@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -96,7 +97,7 @@ def _struct_faults(value: object, kind: type[msgspec.Struct], path: Path) -> Ite
     if not isinstance(value, dict):
         yield path, "must be a table"
         return
-    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    fields = _fields(kind)
     for key, item in value.items():
         if key in fields:
             yield from _faults(item, fields[key].type, (*path, key))
@@ -105,6 +106,11 @@ def _struct_faults(value: object, kind: type[msgspec.Struct], path: Path) -> Ite
     for key, field in fields.items():
         if field.required and key not in value:
             yield (*path, key), f"missing; it must be {_allowed(field.type)}"
+
+
+@lru_cache(maxsize=256)
+def _fields(kind: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(kind)}
 
 
 def _leaf_faults(value: object, kind: Any, path: Path) -> Iterator[tuple[Path, str]]:

@@ -27,6 +27,7 @@ from reservations.readers.robots_txt import (
     shown,
     subject_of,
 )
+from reservations.tables import Approval
 
 Setting = Literal["own", "class", "any"]
 Class = Literal["T", "X", "S", "U", "P"]
@@ -78,6 +79,7 @@ class TokenList(_Table, frozen=True, kw_only=True):
     reasons: tuple[ReasonText, ...]
     statements: tuple[Statement, ...] = ()
     tokens: tuple[CrawlerToken, ...]
+    approval: Approval | None = None
     digest: str = ""
 
     @classmethod

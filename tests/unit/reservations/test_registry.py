@@ -313,7 +313,7 @@ def test_added_reservation_never_turns_a_refusal_into_a_page(registry, policy, f
 
 
 @given(any_facts(), st.sampled_from(["strict", "standard", "letter"]))
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_decision_is_the_same_bytes_each_time_and_whatever_was_remembered(
     registry, protocol_texts, policy, facts, profile
 ):
