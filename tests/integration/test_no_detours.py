@@ -1,4 +1,4 @@
-"""What a refused crawler must not do, by the access logs of the demo web's own servers: not one step past a closed door.
+"""What a refused crawler must not do, by the access logs of the demo's own servers: not one step past a closed door.
 
 Every host that refuses in the demo also leaves a window open (cookies, AMP and print addresses, retry hints, prices).
 """
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.crawl
 
 PORTS = Ports(28082, 28445)
 REFUSING = {
-    "members.example", "challenge.example", "interstitial.example", "paywall.example", "metered.example", "hints.example",
-    "player.example", "consent.example", "detours.example", "secret.example", "robots-401.example", "robots-403.example",
+    "members.example", "challenge.example", "interstitial.example", "paywall.example", "metered.example",
+    "hints.example", "player.example", "consent.example", "detours.example", "secret.example",
 }  # fmt: skip
 DENIALS = {
     "access.denied", "access.legal", "access.payment-required", "access.challenge", "access.login",

@@ -20,7 +20,8 @@ OTHER_FILES = ("/ai.txt", "/.well-known/ai.txt", "/trust.txt", "/.well-known/tru
 
 @pytest.fixture(scope="session")
 def protocol_texts() -> dict[str, str]:
-    return {path.name: path.read_text("utf-8") for path in (_PACKAGE / "protocols").glob("*.toml")}
+    tables = {f"access/{path.name}": path.read_text("utf-8") for path in (_PACKAGE / "access").glob("*.toml")}
+    return {path.name: path.read_text("utf-8") for path in (_PACKAGE / "protocols").glob("*.toml")} | tables
 
 
 @pytest.fixture(scope="session")
