@@ -26,9 +26,10 @@ from provenance import entry as leaves
 from provenance.naming import masked, registrable_domain, surt
 from provenance.rules import Rules
 from reservations.model import Decision, Facts, Head, Verdict, Want, Wants
+from reservations.readers.asset import is_file
 from reservations.urls import UrlError, faults, origin_of
 
-#: Bodies above this size are read by the reservation readers off the event loop.
+#: Bodies above this size are read by the reservation readers off the event loop, and so is every file.
 OFF_LOOP_BYTES: Final = 262_144
 
 _original = msgspec.json.Decoder(Original).decode
@@ -156,7 +157,7 @@ class Door:
         while True:
             await self._renew()
             rules = self.rules
-            if facts.body is not None and len(facts.body) > OFF_LOOP_BYTES:
+            if facts.body is not None and (len(facts.body) > OFF_LOOP_BYTES or is_file(facts.body)):
                 answer = await asyncio.to_thread(rules.examine, facts)
             else:
                 answer = rules.examine(facts)

@@ -119,6 +119,17 @@ _FORMATS: Final = (
 _OPAQUE: Final = ("application/octet-stream", "application/ogg", "application/x-photoshop", "application/postscript")
 
 
+def is_file(body: bytes, media_type: str = "") -> bool:
+    """Whether it has a format of its own: then what is packed in it decides how long reading takes, not its size."""
+    return _format_of(body, media_type) is not None
+
+
+def _format_of(body: bytes, media_type: str) -> _Format | None:
+    # A server's warning may stand before a PDF.
+    markup = body[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and media_type != "application/pdf"
+    return next((form for form in _FORMATS if form.markup is markup and form.fits(body)), None)
+
+
 def read_asset(body: bytes, media_type: str) -> Asset | None:
     """What a file carries by itself; None when it is no document or medium whose metadata stand inside.
 
@@ -126,9 +137,7 @@ def read_asset(body: bytes, media_type: str) -> Asset | None:
         body: the entity.
         media_type: as declared; only counts when the octets do not say it.
     """
-    # A server's warning may stand before a PDF.
-    markup = body[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and media_type != "application/pdf"
-    form = next((form for form in _FORMATS if form.markup is markup and form.fits(body)), None)
+    form = _format_of(body, media_type)
     if form is None:
         if media_type.partition("/")[0] not in ("image", "audio", "video") and media_type not in _OPAQUE:
             return None

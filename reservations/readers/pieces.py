@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 #: Most octets of metadata that are looked at in one file, and of one packet after inflation.
 MAX_PACKET: Final = 8 << 20
+#: Most octets that one octet may become, beyond the first MiB.
+_MAX_RATIO: Final = 100
 #: Most boxes, chunks, segments or objects that a walker visits in one file.
 MAX_STEPS: Final = 50_000
 #: Most packets of one file.
@@ -90,9 +92,10 @@ def part(body: bytes, at: int, octets: int) -> bytes:
     return body[at : at + octets]
 
 
-def inflate(data: bytes, limit: int = MAX_PACKET, *, raw: bool = False) -> bytes:
-    """Decompressed zlib or deflate data; raises Unreadable when it is broken or larger than `limit`."""
-    stream = zlib.decompressobj(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS)
+def inflate(data: bytes, limit: int = MAX_PACKET) -> bytes:
+    """Decompressed zlib data; raises Unreadable when it is broken, or larger than it can honestly be."""
+    stream = zlib.decompressobj()
+    limit = min(limit, max(1 << 20, len(data) * _MAX_RATIO))
     try:
         content = stream.decompress(data, limit + 1)
     except zlib.error:

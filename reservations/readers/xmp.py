@@ -111,9 +111,11 @@ def _parser(target: object = None, *, recover: bool = False) -> etree.XMLParser:
 
 def _collect(text: str, namespaces: Collection[str]) -> tuple[list[Property], Unreadable | None]:
     """What the text holds, whole or up to the packet's end; else what a lenient parser finds in it."""
-    collector = _Collector(frozenset(namespaces))
+    # Without the name of a namespace nothing can be said in it; a reference may spell the name.
+    silent = "&#" not in text and not any(namespace in text for namespace in namespaces)
+    collector = _Reader()
     for attempt, recover in ((text, False), (_to_the_end(text), False), (text, True)):
-        collector = _Collector(frozenset(namespaces))
+        collector = _Reader() if silent else _Collector(frozenset(namespaces))
         octets = _DECLARATION.sub("", attempt, count=1).encode("utf-8", "replace")
         try:
             etree.fromstring(octets, _parser(collector, recover=recover))
@@ -140,11 +142,21 @@ class _Open(NamedTuple):
     text: list[str]
 
 
-class _Collector:
+class _Reader:
+    """Takes no event of the parser: whether the text is well-formed is all that is asked."""
+
+    def __init__(self) -> None:
+        self.found: list[Property] = []
+
+    def close(self) -> None:
+        """The document ends."""
+
+
+class _Collector(_Reader):
     """Takes the parser's events and keeps the properties of some namespaces."""
 
     def __init__(self, namespaces: frozenset[str]) -> None:
-        self.found: list[Property] = []
+        super().__init__()
         self._namespaces = namespaces
         self._open: list[_Open] = []
         self._left = _MAX_ELEMENTS
@@ -187,9 +199,6 @@ class _Collector:
 
     def comment(self, text: str) -> None:
         """Comments hold no statements."""
-
-    def close(self) -> None:
-        """The document ends."""
 
     def _add(self, namespace: str, name: str, value: str, *, whole: bool) -> None:
         if len(self.found) >= _MAX_PROPERTIES:

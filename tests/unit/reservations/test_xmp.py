@@ -98,7 +98,7 @@ def test_broken_packet_is_read_as_far_as_it_goes_and_only_for_refusals():
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        (description("<a/>" * 200_001), "over-budget"),
+        (description("<a/>" * 200_001 + f"<!-- {NS} -->"), "over-budget"),
         (description("<p:DataMining>NO</p:DataMining>" * 2001), "over-budget"),
         (description("<a>" * 2000 + "</a>" * 2000), "broken"),
     ],
