@@ -25,7 +25,7 @@ from crawler.download.addresses import AddressGuard, parse_resolve
 from crawler.download.client import Client
 from crawler.download.limits import Limits
 from crawler.download.tls import client_context
-from crawler.frontier import Outcome, open_frontier
+from crawler.frontier import MAX_PAYLOAD_BYTES, Outcome, open_frontier
 from crawler.frontier.errand import MOST_HOPS, found
 from crawler.listing import Listing, ListRefusedError
 from crawler.options import Fault, Options
@@ -325,9 +325,7 @@ class Crawl:
             )
             if listed
             else (),
-            weaker=tuple(
-                leaves.Weaker(rule=w.rule, approver=w.approver, reason=w.reason) for w in rules.weakened
-            ),
+            weaker=tuple(leaves.Weaker(rule=w.rule, approver=w.approver, reason=w.reason) for w in rules.weakened),
         )
 
     def _open_door(self, config: int) -> None:
@@ -341,7 +339,7 @@ class Crawl:
             user_agent=self.identity.user_agent,
             guard=guard,
             tls=client_context(options.ca_file),
-            limits=_limits(self.rules.policy.limits, settings.getfloat("DOWNLOAD_TIMEOUT")),
+            limits=_limits(self.rules.policy.limits, settings.getfloat("DOWNLOAD_TIMEOUT"), self.pace.delay_s),
             clock=_utc,
         )
         headers = (
@@ -454,8 +452,10 @@ class Crawl:
         if decision.verdict is Verdict.REDIRECTED and decision.location:
             status = passage.fetched.exchange.status if passage.fetched else 0
             children = self._redirect(visit, decision.location, passage.seq, status)
-        await self.frontier.finish([Outcome(visit.lease.id, free_at, children, again, payload=passage.remember)])
-        self.forget(visit)
+        try:
+            await self.frontier.finish([Outcome(visit.lease.id, free_at, children, again, payload=passage.remember)])
+        finally:
+            self.forget(visit)  # where it failed, the lease stays open for the next start, and nobody waits for it
 
     def _clocks(
         self, visit: Visit, verdict: Verdict, gate: str, *, wait_s: int, crawl_delay_s: float
@@ -467,13 +467,15 @@ class Crawl:
             again = self.pace.again_at(now, attempt=visit.lease.attempt, retry_after_s=wait_s)
             return max(free_at, again), again
         if gate in ("url", "blocklist", "origin"):
-            return 0.0, None  # nothing was sent to the host
+            return visit.host_free_at, None  # the page was not asked for; at most its origin's files were
         return free_at, None
 
     async def put_back(self, visit: Visit, *, host_free_at: float = 0.0) -> None:
         """Gives a lease back untouched: the URL is asked for later, under the same attempt."""
-        await self.frontier.finish([Outcome(visit.lease.id, host_free_at, counts_as_try=False)])
-        self.forget(visit)
+        try:
+            await self.frontier.finish([Outcome(visit.lease.id, host_free_at, counts_as_try=False)])
+        finally:
+            self.forget(visit)
 
     def forget(self, visit: Visit) -> None:
         """Drops a visit whose lease has ended."""
@@ -483,12 +485,13 @@ class Crawl:
     def _redirect(self, visit: Visit, target: str, seq: int, status: int) -> tuple[Any, ...]:
         errand = visit.errand
         hops = (*errand.hops, Hop(visit.lease.url, status, target))
-        if len(hops) > MOST_HOPS:
-            self.tally("too_many_redirects")
-            return ()
         root = urlsplit(target).hostname or errand.root if errand.depth == 0 else errand.root
         onward = msgspec.structs.replace(errand, via="redirect", src=seq, hops=hops, root=root)
-        return (found(target, onward, priority=visit.lease.priority + 1),)
+        item = found(target, onward, priority=visit.lease.priority + 1)
+        if len(hops) > MOST_HOPS or len(item.payload.encode()) > MAX_PAYLOAD_BYTES:
+            self.tally("too_many_redirects")  # or few to very long URLs, which a frontier need not remember
+            return ()
+        return (item,)
 
     async def _renew(self) -> None:
         """Puts a newer blocklist in force before anything else is asked for; one that is no good stops the crawl."""
@@ -570,7 +573,7 @@ def _folder_fault(out: Path, error: Exception) -> Fault:
     return Fault("KNOCKFIRST_OUT", f"{out} cannot be used: {error}", "name a folder that can be written")
 
 
-def _limits(of_policy: PolicyLimits, timeout_s: float) -> Limits:
+def _limits(of_policy: PolicyLimits, timeout_s: float, delay_s: float) -> Limits:
     """The bounds of an exchange: the policy's, and no more patience than DOWNLOAD_TIMEOUT."""
     total_s = of_policy.connect_s + of_policy.head_s + of_policy.body_s
     return Limits(
@@ -579,4 +582,5 @@ def _limits(of_policy: PolicyLimits, timeout_s: float) -> Limits:
         connect_s=min(of_policy.connect_s, timeout_s),
         idle_s=min(of_policy.head_s, timeout_s),
         total_s=total_s if timeout_s >= of_policy.body_s else timeout_s,
+        resend_after_s=delay_s,
     )

@@ -42,11 +42,13 @@ class Knock(msgspec.Struct, frozen=True):
         asked_now: whether anything was fetched: then the host has had a visit, and its delay is due before the page.
         crawl_delay_s: the Crawl-delay it asks for, in seconds.
         sitemaps: the sitemaps it names, as written.
+        decided: whether that decides already, so that the page will not be asked for now.
     """
 
     asked_now: bool
     crawl_delay_s: float
     sitemaps: tuple[str, ...]
+    decided: bool
 
 
 class _Attempt:
@@ -101,7 +103,8 @@ class Door:
         while isinstance(wants := await self._examine(attempt.facts), Wants) and wants.what is Want.DOCUMENT:
             await self._document(attempt, wants)
         facts = attempt.facts
-        return Knock(attempt.asked_now, self.rules.crawl_delay_s(facts), self.rules.sitemaps(facts))
+        decided = isinstance(wants, Decision)
+        return Knock(attempt.asked_now, self.rules.crawl_delay_s(facts), self.rules.sitemaps(facts), decided)
 
     async def known_delay_s(self, visit: Visit) -> float:
         """The Crawl-delay that the URL's origin asked for when it was last asked; nothing is sent."""

@@ -57,6 +57,8 @@ class Visit:
         request: what Scrapy carries out for it.
         passage: set when the door has answered and the entry is durable.
         children: URLs found on the page.
+        host_free_at: when the authority may be asked again because its own files were asked for on this visit, in
+            seconds since 1970; 0 when they were not.
         supersedes: an earlier final entry on the URL whose links a crash lost, or None.
         due: of a lease that goes on after a crash, when its host may be asked again (seconds since 1970); else None.
     """
@@ -67,6 +69,7 @@ class Visit:
         self.errback: Callable[..., Any] | None = None
         self.passage: Passage | None = None
         self.children: list[Found] = []
+        self.host_free_at = 0.0
         self.supersedes: DecisionEntry | None = None
         self.due: float | None = None
         self.items_out = 0

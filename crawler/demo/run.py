@@ -29,7 +29,7 @@ DELAY_S: Final = 0.05
 _HURRIED: Final = {
     "DOWNLOAD_DELAY": str(DELAY_S),
     "DOWNLOAD_TIMEOUT": "2",
-    "KNOCKFIRST_BACKOFF": "0.2",
+    "KNOCKFIRST_BACKOFF": "0.6",
 }
 _OPERATOR: Final = {
     "KNOCKFIRST_OPERATOR": "Knockfirst demo",

@@ -278,6 +278,7 @@ class Client:
             except TransferError as error:
                 if error.reason != "reset":
                     raise
+                await asyncio.sleep(self._limits.resend_after_s)
         connection = kept
         if connection is None or answer is None:
             connection = await self._connect(origin, deadline)

@@ -148,11 +148,13 @@ class Feeder:
             if knock.asked_now or resumed:  # a crash may have come between learning the origin and pushing these
                 await self._push_sitemaps(visit, knock.sitemaps)
             free_at = crawl.pace.host_free_at(crawl.now(), crawl_delay_s=knock.crawl_delay_s)
-            if knock.asked_now and free_at > crawl.now() and not resumed:
-                await crawl.put_back(visit, host_free_at=free_at)  # the host has had a visit just now
-                return
             if knock.asked_now:
-                await self._wait_until(free_at)
+                visit.host_free_at = free_at
+                if not knock.decided and resumed:
+                    await self._wait_until(free_at)
+                elif not knock.decided and free_at > crawl.now():
+                    await crawl.put_back(visit, host_free_at=free_at)  # the host has had a visit just now
+                    return
             self._ready.put_nowait(visit)
         except (FrontierError, ListRefusedError, RecorderBrokenError) as error:
             logger.error("%s: %s", visit.lease.url, error)  # noqa: TRY400  (already reported where it broke)
