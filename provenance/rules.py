@@ -18,6 +18,7 @@ import msgspec
 
 from blocklists.match import Blocklist, signals_for
 from reservations import urls
+from reservations.access.reviews import REVIEWS_FILE
 from reservations.access.tables import PAGE_TABLES
 from reservations.model import Decision, Facts, Signal, Verdict, Wants
 from reservations.overlay import Weakening, merge, weakenings
@@ -57,6 +58,20 @@ def added_protocols(folder: Path | None) -> dict[str, str]:
     return texts
 
 
+def site_reviews(folder: Path | None) -> str:
+    """What people decided on sites, from an operator's folder as TOML text; empty when nothing.
+
+    Raises:
+        OSError: the file is there and cannot be read, or is not UTF-8.
+    """
+    if folder is None or not (path := folder / REVIEWS_FILE).exists():
+        return ""
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise OSError(f"{path} is not UTF-8: {error.reason}") from error
+
+
 def shipped_policy() -> str:
     """The package's default policy as TOML text."""
     return resources.files("reservations.policies").joinpath(SHIPPED_POLICY).read_text("utf-8")
@@ -66,13 +81,14 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     """Every text that the rules were made of, to be kept beside the log.
 
     The compiled blocklist may be large, so only its manifest stands here (with its digest), empty when none is in
-    force; the list lies beside it.
+    force; the list lies beside it. `reviews`: what people decided on sites, empty when nothing.
     """
 
     policy_name: str
     policy: str
     protocols: dict[str, str]
     blocklist_manifest: str = ""
+    reviews: str = ""
     tokens: tuple[str, ...]
 
     def encode(self) -> bytes:
@@ -102,7 +118,7 @@ class Rules:
         self.digest = bundle.digest
         self.tokens = bundle.tokens
         self.policy = Policy.from_toml(bundle.policy, file=bundle.policy_name)
-        self.registry = Registry.load(bundle.protocols)
+        self.registry = Registry.load(bundle.protocols, bundle.reviews)
         self.blocklist = blocklist
 
     @classmethod
@@ -134,6 +150,7 @@ class Rules:
             policy=policy.read_text("utf-8") if policy else shipped_policy(),
             protocols=merge(protocols or shipped_protocols(), added_protocols(data)),
             blocklist_manifest=manifest.decode(),
+            reviews=site_reviews(data),
             tokens=tokens,
         )
         return cls(bundle, listed)

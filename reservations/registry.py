@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from reservations.access.head import retry_after_s
+from reservations.access.reviews import Reviews
 from reservations.access.tables import PAGE_TABLES, table_faults
 from reservations.datafile import DefinitionError, Fault
 from reservations.decide import (
@@ -71,13 +72,14 @@ class Registry:
         token_lists: Mapping[str, TokenList],
         digest: str,
         page_tables: Mapping[str, str] | None = None,
+        reviews: Reviews | None = None,
     ) -> None:
         ordered = sorted(protocols, key=lambda protocol: (protocol.order, protocol.id))
         listed = dict(token_lists)
         self.protocols = tuple(ordered)
         self._by_id = {protocol.id: protocol for protocol in ordered}
         self.digest = digest
-        self._sight = Sight(self.protocols, listed, page_tables or {})
+        self._sight = Sight(self.protocols, listed, page_tables or {}, reviews or Reviews())
         self.documents: tuple[Document, ...] = self._sight.documents
         described = [reason for protocol in ordered for reason in protocol.reasons]
         described += [reason for tokens in listed.values() for reason in tokens.reasons]
@@ -85,8 +87,12 @@ class Registry:
         self._unread = {reason.code: reason.unread for reason in described if reason.unread}
 
     @classmethod
-    def load(cls, protocols: Mapping[str, str]) -> Registry:
-        """Reads protocol files, given by file name; raises DefinitionError with all faults of all files."""
+    def load(cls, protocols: Mapping[str, str], reviews: str = "") -> Registry:
+        """Reads protocol files, given by file name, and what people decided on sites.
+
+        Raises:
+            DefinitionError: all faults of all files.
+        """
         faults: list[Fault] = []
         read: dict[str, Protocol] = {}
         lists: dict[str, TokenList] = {}
@@ -103,9 +109,13 @@ class Registry:
             except DefinitionError as error:
                 faults.extend(error.faults)
         faults.extend(table_faults(page_tables))
+        try:
+            decided = Reviews.from_toml(reviews)
+        except DefinitionError as error:
+            faults.extend(error.faults)
         if faults:
             raise DefinitionError(faults)
-        return cls(read.values(), lists, digest_of(protocols), page_tables)
+        return cls(read.values(), lists, digest_of(protocols), page_tables, decided)
 
     def examine(self, facts: Facts, policy: Policy, token: Tokens) -> Decision | Wants:
         """What follows from the facts, or what is wanted next: the origin's files, then the head, then the body."""

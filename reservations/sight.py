@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from reservations.access.head import fields_fit, redirect_signals, status_fits, status_signal
-from reservations.access.page import Page, PageReader, is_answer, page_reader
+from reservations.access.page import LABEL, Page, PageReader, is_answer, page_reader
+from reservations.access.reviews import Reviews
 from reservations.definition import Document, Protocol, StatusRow
 from reservations.grants import OperatorTables
 from reservations.linked import Linked, LinkTables
@@ -54,10 +55,15 @@ class Sight:
     Args:
         protocols: in the order in which they are named as reasons.
         token_lists: by file name; page_tables: tables on access in pages, by file name.
+        reviews: what people decided on sites.
     """
 
     def __init__(
-        self, protocols: Sequence[Protocol], token_lists: Mapping[str, TokenList], page_tables: Mapping[str, str]
+        self,
+        protocols: Sequence[Protocol],
+        token_lists: Mapping[str, TokenList],
+        page_tables: Mapping[str, str],
+        reviews: Reviews,
     ) -> None:
         vocabularies = tuple(Vocabulary(protocol) for protocol in protocols)
         self._protocols = protocols
@@ -68,6 +74,8 @@ class Sight:
         self._operator = OperatorTables(protocols)
         self._origin = OriginFiles(vocabularies, tuple(token_lists.values()))
         self._pages: PageReader | None = page_reader(page_tables, vocabularies)
+        self._reviews = reviews
+        self._reviewer = next((item for item in vocabularies if item.knows(LABEL)), None)
         self._policed = [item for item in vocabularies if item.protocol.named and item.protocol.named.policy]
         self._concluding = [(item, token_lists[item.token_list]) for item in protocols if item.token_list]
         self._others = frozenset(entry.token.lower() for tokens in token_lists.values() for entry in tokens.binding)
@@ -126,6 +134,7 @@ class Sight:
         heard = self._named.hear(_now(named, facts), facts, party, found.may_ask)
         signals += heard.signals
         consulted |= heard.consulted
+        signals = self._reviews.settle(facts, signals, self._reviewer)
         if len(signals) > 1:
             signals.sort(key=self.canonical_order)
         return Seen(tuple(signals), found, heard.missing, consulted, status, media_type, location)

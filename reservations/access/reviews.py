@@ -1,0 +1,156 @@
+"""What people decided on sites that could not be judged by rule: `open` or `closed`, by whom, why, and until when.
+
+A decision settles one reason code on the site it names, and nothing else: it turns what is undeterminable there into
+nothing said, or refuses the site. It never lifts a refusal or a condition. Expired decisions say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from reservations.datafile import DefinitionError, Path, Source
+from reservations.model import Category, Facts, Signal, Value
+from reservations.statement import Place, Reading, Vocabulary
+from reservations.urls import UrlError, origin_of
+
+#: Where the decisions lie in an operator's folder.
+REVIEWS_FILE: Final = "reviews/sites.toml"
+#: After this a site has to be looked at again.
+MOST_DAYS: Final = 366
+
+_LABEL: Final = "page"
+Day = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Common options of all tables in the file."""
+
+
+class SiteReview(_Table, frozen=True, kw_only=True):
+    """One decision.
+
+    Attributes:
+        host: exactly this one, in lower case, as A-labels.
+        path: only URLs at or below it.
+        reason: the reason code that it settles.
+        finding: "open": there is no such restriction; "closed": there is, and the site is refused.
+        by: who decided; why: in words.
+        decided, expires: first and last day on which it counts.
+        evidence: the log and the entry that were looked at.
+    """
+
+    host: str
+    path: Annotated[str, msgspec.Meta(pattern=r"^/\S*$")] = "/"
+    reason: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
+    finding: Literal["open", "closed"]
+    by: Annotated[str, msgspec.Meta(min_length=1)]
+    why: Annotated[str, msgspec.Meta(min_length=10)]
+    decided: Day
+    expires: Day
+    evidence: Annotated[str, msgspec.Meta(min_length=1)]
+
+    def covers(self, path: str, day: str) -> bool:
+        """Whether it counts for a path of its host on a day."""
+        below = self.path if self.path.endswith("/") else self.path + "/"
+        return self.decided <= day <= self.expires and (path == self.path or path.startswith(below))
+
+
+class _File(_Table, frozen=True, kw_only=True):
+    sites: tuple[SiteReview, ...] = ()
+
+
+class Reviews:
+    """The decisions in force.
+
+    Attributes:
+        sites: all of them, in the file's order.
+    """
+
+    def __init__(self, sites: Iterable[SiteReview] = ()) -> None:
+        self.sites = tuple(sites)
+        self._by_host: dict[str, list[SiteReview]] = {}
+        for site in self.sites:
+            self._by_host.setdefault(site.host, []).append(site)
+
+    @classmethod
+    def from_toml(cls, text: str, *, file: str = REVIEWS_FILE) -> Reviews:
+        """Reads the file; raises DefinitionError with all faults. An empty text holds no decisions."""
+        source = Source(text, file)
+        read = source.read(_File)
+        faults = [source.fault(path, problem) for path, problem in _contradictions(read)]
+        if faults:
+            raise DefinitionError(faults)
+        return cls(read.sites)
+
+    def settle(self, facts: Facts, signals: list[Signal], speaker: Vocabulary | None) -> list[Signal]:
+        """The statements, those that a person has settled for this site without what they left unknown."""
+        if not self._by_host or speaker is None:
+            return signals
+        parts = urlsplit(facts.url)
+        listed = self._by_host.get(parts.hostname or "", ())
+        day = datetime.fromtimestamp(facts.at / 1000, UTC).date().isoformat()
+        in_force = [site for site in listed if site.covers(parts.path or "/", day)]
+        settled = list(signals)
+        for site in in_force:
+            if site.finding == "closed":
+                settled.extend(_told(site, "refused-by-review", "url", speaker))
+                continue
+            doubts = {signal.source: signal for signal in signals if signal.reason == site.reason and _doubts(signal)}
+            settled = [_without_doubt(signal) if signal.reason == site.reason else signal for signal in settled]
+            for where in sorted(doubts):
+                settled.extend(_told(site, "settled", where, speaker))
+        return settled
+
+
+def _told(site: SiteReview, value: str, source: str, speaker: Vocabulary) -> Iterator[Signal]:
+    """The decision itself, as a statement."""
+    text = f"{site.finding}, by {site.by} on {site.decided}, until {site.expires}: {site.why}"
+    place = Place("review", source, f"{site.reason} on {site.host}{site.path}", text)
+    signal = speaker.signal(Reading(_LABEL, value), place)
+    if signal is not None:
+        yield signal
+
+
+def _doubts(signal: Signal) -> bool:
+    return Value.UNDETERMINABLE in (*signal.strict.values(), *signal.effective.values(), *signal.vendor.values())
+
+
+def _without_doubt(signal: Signal) -> Signal:
+    if not _doubts(signal):
+        return signal
+    strict, effective, vendor = map(_known, (signal.strict, signal.effective, signal.vendor))
+    issues = (*signal.issues, "reviewed")
+    return msgspec.structs.replace(signal, strict=strict, effective=effective, vendor=vendor, issues=issues)
+
+
+def _known(values: dict[Category, Value]) -> dict[Category, Value]:
+    return {category: value for category, value in values.items() if value is not Value.UNDETERMINABLE}
+
+
+def _contradictions(read: _File) -> Iterator[tuple[Path, str]]:
+    """What the types cannot say."""
+    seen: set[tuple[str, str, str]] = set()
+    for at, site in enumerate(read.sites):
+        path: Path = ("sites", at)
+        try:
+            canonical = origin_of(f"https://{site.host}/").host
+        except UrlError:
+            canonical = ""
+        if canonical != site.host:
+            wanted = f"; write {canonical}" if canonical else ""
+            yield (*path, "host"), f"{site.host!r} is no host name in lower case without port{wanted}"
+        if (site.host, site.path, site.reason) in seen:
+            yield path, "another decision on this site, path and reason stands above; keep the one that counts"
+        seen.add((site.host, site.path, site.reason))
+        try:
+            days = (date.fromisoformat(site.expires) - date.fromisoformat(site.decided)).days
+        except ValueError:
+            yield (*path, "expires"), "decided and expires must be days of the calendar"
+            continue
+        if not 0 <= days <= MOST_DAYS:
+            yield (*path, "expires"), f"must be within {MOST_DAYS} days after decided: sites change"
