@@ -7,7 +7,7 @@ nothing itself, and nothing leaves it that was not entered first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -18,7 +18,7 @@ from crawler.archive import Fetched
 from crawler.download.client import Client
 from crawler.download.errors import TransferError
 from crawler.frontier.interface import Frontier
-from crawler.origins import Origins
+from crawler.origins import Known, Origins
 from crawler.recorder import Recorder
 from crawler.visit import Passage, Visit
 from crawler.warc.records import Original
@@ -56,11 +56,15 @@ class _Attempt:
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
-        self.evidence: dict[str, int] = {}
+        self.known: dict[str, Known] = {}
         self.asked_now = False
         self.fetched: Fetched | None = None
         self.payload: bytes | None = None
         self.revisits: Original | None = None
+
+    def know(self, documents: Mapping[str, Known]) -> None:
+        self.known |= documents
+        self.learn(documents={key: known.answer for key, known in self.known.items()})
 
     def learn(self, **changes: object) -> None:
         self.facts = msgspec.structs.replace(self.facts, **changes)
@@ -104,6 +108,8 @@ class Door:
             await self._document(attempt, wants)
         facts = attempt.facts
         decided = isinstance(wants, Decision)
+        if decided:
+            visit.known = attempt.known  # what decided now is what will be entered, however soon it expires
         return Knock(attempt.asked_now, self.rules.crawl_delay_s(facts), self.rules.sitemaps(facts), decided)
 
     async def known_delay_s(self, visit: Visit) -> float:
@@ -142,18 +148,15 @@ class Door:
 
     def _begin(self, visit: Visit) -> _Attempt:
         lease, errand = visit.lease, visit.errand
-        held = self.origins.held(lease.url)
-        documents = {key: known.answer for key, known in held.items()}
         attempt = _Attempt(
             Facts(
                 url=lease.url,
-                documents=documents,
                 attempt=lease.attempt,
                 redirected_from=errand.hops,
                 at=self._now_ms(),
             )
         )
-        attempt.evidence = {key: known.evidence for key, known in held.items()}
+        attempt.know(self.origins.held(lease.url) | visit.known)
         return attempt
 
     async def _examine(self, facts: Facts) -> Decision | Wants:
@@ -173,8 +176,7 @@ class Door:
         learnt = await asyncio.gather(*(self.origins.get(one, attempt.facts.url) for one in both))
         attempt.asked_now |= any(fresh for _, fresh in learnt)
         answers = {one.key: known for one, (known, _) in zip(both, learnt, strict=True)}
-        attempt.evidence |= {key: known.evidence for key, known in answers.items()}
-        attempt.learn(documents={**attempt.facts.documents, **{key: known.answer for key, known in answers.items()}})
+        attempt.know(answers)
 
     async def _head(self, attempt: _Attempt, wants: Wants, wishes: tuple[tuple[str, str], ...]) -> None:
         wished = {name.lower() for name, _ in wishes}
@@ -209,6 +211,7 @@ class Door:
     async def _record(self, visit: Visit, attempt: _Attempt, decision: Decision) -> Passage:
         lease, facts, fetched = visit.lease, attempt.facts, attempt.fetched
         url, secret = self.shown(lease.url)
+        evidence = {key: known.evidence for key, known in attempt.known.items()}
         identical = decision.verdict is Verdict.UNCHANGED and decision.reason == "payload.identical"
         final = decision.verdict is not Verdict.DEFERRED
         recorded = self.recorder.decision(
@@ -229,8 +232,8 @@ class Door:
             failure=facts.failure or "",
             agent=self.rules.tokens[0],
             purposes=self.rules.policy.purposes,
-            signals=tuple(leaves.LoggedSignal.of(s, ev=attempt.evidence.get(s.source)) for s in decision.signals),
-            consulted={key: attempt.evidence.get(key, word) for key, word in decision.consulted.items()},
+            signals=tuple(leaves.LoggedSignal.of(s, ev=evidence.get(s.source)) for s in decision.signals),
+            consulted={key: evidence.get(key, word) for key, word in decision.consulted.items()},
             read_as=_read_as(decision, facts),
             at=facts.at,
             config=self._config,

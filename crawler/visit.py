@@ -12,6 +12,7 @@ from scrapy.exceptions import IgnoreRequest
 from crawler.archive import Fetched
 from crawler.frontier.errand import Errand
 from crawler.frontier.interface import Found, Lease
+from crawler.origins import Known
 from provenance.entry import DecisionEntry, Pointer
 from reservations.model import Decision
 
@@ -57,6 +58,7 @@ class Visit:
         request: what Scrapy carries out for it.
         passage: set when the door has answered and the entry is durable.
         children: URLs found on the page.
+        known: what the origin answered, where that decided already before the page was asked for.
         host_free_at: when the authority may be asked again because its own files were asked for on this visit, in
             seconds since 1970; 0 when they were not.
         supersedes: an earlier final entry on the URL whose links a crash lost, or None.
@@ -69,6 +71,7 @@ class Visit:
         self.errback: Callable[..., Any] | None = None
         self.passage: Passage | None = None
         self.children: list[Found] = []
+        self.known: dict[str, Known] = {}
         self.host_free_at = 0.0
         self.supersedes: DecisionEntry | None = None
         self.due: float | None = None
