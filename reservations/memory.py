@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
@@ -24,7 +25,8 @@ class Memory(Generic[_T]):
         name = (key, tuple(map(id, sources)))
         held = self._held.get(name)
         if held is not None:
-            self._held.move_to_end(name)
+            with suppress(KeyError):  # large files are read in threads: another may have forgotten it just now
+                self._held.move_to_end(name)
             return held[1]
         value = make()
         self._held[name] = (tuple(sources), value)
