@@ -9,7 +9,7 @@ import msgspec
 from scrapy import Request, Spider
 from scrapy.utils.request import request_from_dict
 
-from crawler.frontier.interface import MAX_PAYLOAD_BYTES, Found
+from crawler.frontier.interface import MAX_PAYLOAD_BYTES, Found, FrontierError, check_found
 from reservations.model import Hop
 from reservations.urls import Origin, canonical_url, origin_of
 
@@ -130,7 +130,12 @@ def found_from_request(request: Request, spider: Spider, errand: Errand) -> Foun
         )
     url = canonical_url(request.url)
     whole = msgspec.structs.replace(errand, request=json.loads(text), root=errand.root or origin_of(url).host)
-    return found(url, whole, priority=request.priority)
+    try:
+        item = found(url, whole, priority=request.priority)
+        check_found(item)
+    except (FrontierError, UnicodeEncodeError) as error:
+        raise RequestNotDataError(f"{request.url}: cannot be stored ({error})") from None
+    return item
 
 
 def request_for(url: str, errand: Errand, spider: Spider) -> Request:

@@ -52,7 +52,6 @@ class Crawling:
             **{name: value for name, value in os.environ.items() if not name.startswith("KNOCKFIRST_")},
             "HOME": str(home),
             "COLUMNS": "160",
-            "PYTHONWARNINGS": "error::ResourceWarning",
         }
 
     def web(self, seeds: str | Sequence[str], *words: str, **settings: Any) -> list[str]:
