@@ -1,7 +1,7 @@
 """Puts an operator's own protocol files beside the shipped ones, or in their place, and says what would be weaker.
 
 A file under a name of its own adds. One under a shipped file's name replaces it: the way to follow a protocol that
-changed before the next release. Where that, or a new file, would read less, or refuse less, it needs `[approval]` with a
+changed before the next release. Where that, or a new file, would read less or refuse less, it needs `[approval]` with a
 named approver and a reason, and is shown wherever weakened rules are.
 """
 
