@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from provenance import verbs, verbs_blocklist, verbs_diff, verbs_erase, verbs_policy, verbs_proof
+from provenance import verbs, verbs_blocklist, verbs_diff, verbs_erase, verbs_policy, verbs_proof, verbs_review
 from reservations._version import __version__
 
 app = typer.Typer(
@@ -48,6 +48,7 @@ verbs_erase.add_to(app)
 verbs_policy.add_to(app)
 verbs_diff.add_to(app)
 app.add_typer(verbs_blocklist.app)
+app.add_typer(verbs_review.app)
 
 
 def main() -> None:

@@ -137,7 +137,6 @@ class Replay:
         self._rules_folder = out / "log" / "rules"
         self._attempts = Attempts(out)
         self._rules: dict[int, Rules | None] = {}
-        self._by_digest: dict[str, Rules] = {}
         self._pending: list[tuple[Case, str]] = []
         self._codes: set[str] = set()
 
@@ -168,9 +167,7 @@ class Replay:
 
     def _load(self, entry: ConfigEntry, file: str, line: int) -> Rules | None:
         try:
-            if entry.rules not in self._by_digest:
-                self._by_digest[entry.rules] = load_rules(self._rules_folder, entry)
-            return self._by_digest[entry.rules]
+            return load_rules(self._rules_folder, entry)
         except RulesError as error:
             self._level.differs(file, f"line {line}", f"entry {entry.seq}: {error}", "Restore log/rules/ from a copy")
             return None

@@ -27,7 +27,7 @@ from provenance.entry import (
 )
 from provenance.links import finished_files
 from provenance.log import LogWriter
-from provenance.rules import Rules
+from provenance.rules import Rules, shipped_protocols
 from provenance.segments import LogError
 from provenance.sites import site_tree
 from provenance.tree import leaf_hash
@@ -38,7 +38,9 @@ NOW = 1_795_420_800_000
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
 ABSENT = b"HTTP/1.1 404 Not Found\r\n\r\n"
 HTML = (Header("Content-Type", "text/html"),)
-RULES = Rules.load(tokens=("KnockfirstBot",))
+#: A few protocols, so that one more shipped does not ask for one more document here.
+PROTOCOLS = {name: shipped_protocols()[name] for name in ("access.toml", "rfc9309.toml", "tdmrep.toml")}
+RULES = Rules.load(tokens=("KnockfirstBot",), protocols=PROTOCOLS)
 
 
 def sha256(octets):
@@ -167,7 +169,7 @@ class Crawled:
             elif answer.what is Want.HEAD:
                 facts = msgspec.structs.replace(facts, head=Head(status=200, headers=HTML))
             else:
-                facts = msgspec.structs.replace(facts, body=body)
+                facts = msgspec.structs.replace(facts, body=body or b"")
         return {
             "verdict": answer.verdict,
             "reason": answer.reason,
@@ -194,6 +196,12 @@ class Crawled:
             warc = (response, self.store("warc", "request", url, b"GET / HTTP/1.1\r\n\r\n"))
         http = Http(st=200, ct="text/html", len=len(body))
         return self.decide(url=url, http=http, warc=warc, **(known | fields))
+
+    def discarded(self, url, body, **fields):
+        known = self.examined(url, body)
+        head = self.store("evidence", "response", url, HEAD, "WARC-Truncated: unspecified")
+        http = Http(st=200, ct="text/html", len=len(body))
+        return self.decide(url=url, http=http, warc=(head,), d=sha256(body), **(known | fields))
 
     def refused(self, url, robots=None, **fields):
         return self.decide(url=url, **(self.examined(url) | fields))
@@ -236,6 +244,12 @@ def whole(crawled) -> Path:
     crawled.kept("https://example.org/c", b"<p>C</p>")
     crawled.finish()
     return crawled.out
+
+
+@pytest.fixture(scope="session")
+def rules():
+    """The rules that the folder's decisions were made by."""
+    return RULES
 
 
 @pytest.fixture(scope="session")

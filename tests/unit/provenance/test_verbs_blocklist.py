@@ -148,7 +148,13 @@ def test_folder_without_decisions_is_an_error(tmp_path, clock):
 
 def test_explain_says_who_decided_and_who_approved(signed):
     told = _run("explain", signed[0], "https://www.pirate.example/film").stdout
-    for word in ("Listed", "dc-example-2026-1/domain:pirate.example", "(fictitious)", "b.cole (claimed), c.dahl (claimed)", "2026-03-03"):
+    for word in (
+        "Listed",
+        "dc-example-2026-1/domain:pirate.example",
+        "(fictitious)",
+        "b.cole (claimed), c.dahl (claimed)",
+        "2026-03-03",
+    ):
         assert word in told
     answer = json.loads(_run("explain", signed[0], "www.pirate.example", "--json").stdout)
     assert answer["hit"]["tier"] == 1
