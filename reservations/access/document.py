@@ -165,6 +165,12 @@ def is_inert(element: Element) -> bool:
     return next(element.iterancestors("template"), None) is not None
 
 
+def told(element: Element) -> str:
+    """An element as people recognise it: its start tag and the words after it."""
+    attributes = "".join(f' {name}="{value}"' for name, value in element.items()[:8])
+    return f"<{element.tag}{attributes}> {' '.join(''.join(element.itertext())[:200].split())}"
+
+
 def is_hidden(element: Element) -> bool:
     """Whether the page as sent does not show an element; a script may."""
     return any(_hides(item) for item in (element, *element.iterancestors()))

@@ -16,7 +16,7 @@ from ahocorasick_rs import BytesAhoCorasick
 from lxml import etree
 
 from reservations.access import schema_org
-from reservations.access.document import Document, Finding, is_hidden, is_inert
+from reservations.access.document import Document, Finding, is_hidden, is_inert, told
 from reservations.access.selectors import xpath_of
 from reservations.access.tables import Pattern, Tables, Tier, expression_of, load_tables
 from reservations.model import Signal
@@ -188,6 +188,10 @@ def weighed(found: Sequence[Finding]) -> list[Finding]:
 _DECLARATIONS: Final = ("closed", "metered")
 
 
+#: Carrier, place, and the page's own words there.
+_Place = tuple[str, str, str]
+
+
 class _Compiled:
     """One row of the tables."""
 
@@ -205,7 +209,7 @@ class _Compiled:
             return
         if row.titles and not document.title.startswith(row.titles):
             return
-        found: list[tuple[str, str]] = []
+        found: list[_Place] = []
         for wanted, look in (
             (row.inline, self._inline),
             (row.hosts, self._host),
@@ -219,43 +223,43 @@ class _Compiled:
             if place is None:
                 return
             found.append(place)
-        carrier, text = found[0]
+        carrier, where, text = found[0]
         # A script may show what is hidden, or may never: a hidden wall hints.
         says = "unclear" if row.says == "closed" and carrier == "hidden_element" else row.says
-        yield Finding(says, carrier, f"{row.name}: {text}", text, (), row.delimits if says == "closed" else ())
+        yield Finding(says, carrier, f"{row.name}: {where}", text, (), row.delimits if says == "closed" else ())
 
-    def _inline(self, document: Document) -> tuple[str, str] | None:
-        return next((("script", text) for text in self.pattern.inline if text.lower() in document.inline), None)
+    def _inline(self, document: Document) -> _Place | None:
+        return next((("script", text, text) for text in self.pattern.inline if text.lower() in document.inline), None)
 
-    def _host(self, document: Document) -> tuple[str, str] | None:
+    def _host(self, document: Document) -> _Place | None:
         for host in sorted(document.hosts):
             if any(host == domain or host.endswith("." + domain) for domain in self.pattern.hosts):
-                return "script", host
+                return "script", host, next(src for src in document.loads if host in src)
         return None
 
-    def _load(self, document: Document) -> tuple[str, str] | None:
+    def _load(self, document: Document) -> _Place | None:
         wanted = [text.lower() for text in self.pattern.loads]
-        return next((("script", text) for text in wanted if any(text in load for load in document.loads)), None)
+        return next((("script", text, load) for text in wanted for load in document.loads if text in load), None)
 
-    def _element(self, document: Document) -> tuple[str, str] | None:
-        hidden = None
+    def _element(self, document: Document) -> _Place | None:
+        hidden: _Place | None = None
         for selector, xpath in self._elements:
             for element in xpath(document.root)[:200]:
                 if is_inert(element):
                     continue
                 if not is_hidden(element):
-                    return "html_element", selector
-                hidden = selector
-        return ("hidden_element", hidden) if hidden else None
+                    return "html_element", selector, told(element)
+                hidden = ("hidden_element", selector, told(element))
+        return hidden
 
-    def _phrase(self, document: Document) -> tuple[str, str] | None:
+    def _phrase(self, document: Document) -> _Place | None:
         if self._phrases is None:
             return None
         most = self.pattern.most_block
         texts = [block for block in document.blocks if len(block) <= most] if most else [document.shown]
         for text in texts:
             if match := self._phrases.search(text):
-                return "text", match[0]
+                return "text", match[0], text[max(0, match.start() - 60) : match.end() + 60]
         return None
 
 

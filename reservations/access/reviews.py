@@ -68,11 +68,11 @@ class Reviews:
     """The decisions in force.
 
     Attributes:
-        sites: all of them, in the file's order.
+        sites: of each site, path and reason the last one in the file; those above it are its history.
     """
 
     def __init__(self, sites: Iterable[SiteReview] = ()) -> None:
-        self.sites = tuple(sites)
+        self.sites = tuple({(site.host, site.path, site.reason): site for site in sites}.values())
         self._by_host: dict[str, list[SiteReview]] = {}
         for site in self.sites:
             self._by_host.setdefault(site.host, []).append(site)
@@ -134,7 +134,6 @@ def _known(values: dict[Category, Value]) -> dict[Category, Value]:
 
 def _contradictions(read: _File) -> Iterator[tuple[Path, str]]:
     """What the types cannot say."""
-    seen: set[tuple[str, str, str]] = set()
     for at, site in enumerate(read.sites):
         path: Path = ("sites", at)
         try:
@@ -144,9 +143,6 @@ def _contradictions(read: _File) -> Iterator[tuple[Path, str]]:
         if canonical != site.host:
             wanted = f"; write {canonical}" if canonical else ""
             yield (*path, "host"), f"{site.host!r} is no host name in lower case without port{wanted}"
-        if (site.host, site.path, site.reason) in seen:
-            yield path, "another decision on this site, path and reason stands above; keep the one that counts"
-        seen.add((site.host, site.path, site.reason))
         try:
             days = (date.fromisoformat(site.expires) - date.fromisoformat(site.decided)).days
         except ValueError:
