@@ -5,6 +5,7 @@ Exit codes: 0 nothing wrong, 1 faults or disagreements, 2 the command was not un
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from provenance.rules import Rules, shipped_policy, shipped_protocols
+from blocklists.model import BlocklistError
+from provenance.lint import UnreadableError, lint_paths, lint_shipped
+from provenance.rules import added_protocols, shipped_policy, shipped_protocols
+from provenance.terminal import plain
 from reservations.datafile import DefinitionError
+from reservations.matrix import matrix
+from reservations.overlay import merge
 from reservations.policy import Policy
 from reservations.registry import Registry
 from reservations.vectors import run_access, run_reservation, run_robots
@@ -25,38 +31,34 @@ Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 def add_to(app: typer.Typer) -> None:
     """Adds the verbs."""
-    app.command(epilog="Example: knockfirst lint my-policy.toml")(lint)
+    app.command(epilog="Example: knockfirst lint my-policy.toml my-protocols/")(lint)
     app.command(epilog="Example: knockfirst vectors tests/vectors/robots.json")(vectors)
-    app.command(epilog="Example: knockfirst protocols")(protocols)
+    app.command(epilog="Example: knockfirst protocols --matrix")(protocols)
 
 
 def lint(
-    files: Annotated[
-        list[Path] | None, typer.Argument(help="Policy files (TOML). None: the shipped protocols and policy.")
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files, or folders of them: protocols, token lists, policies, decisions. None: ours."),
     ] = None,
     *,
     as_json: Json = False,
 ) -> None:
-    """Say everything that is wrong with protocol and policy files: file, line, key, and what is allowed there."""
-    faults: list[str] = []
-    texts = {str(path): _read(path) for path in files or []}
-    for name, text in (texts or {"eu-gpai.toml": shipped_policy()}).items():
-        faults += _faults(lambda name=name, text=text: Policy.from_toml(text, file=name))
-    if not texts:
-        faults += _faults(lambda: Registry.load(shipped_protocols()))
-    if as_json:
-        typer.echo(json.dumps({"faults": faults}))
-    else:
-        typer.echo("\n".join(faults) or "Nothing is wrong.")
-    raise typer.Exit(1 if faults else 0)
-
-
-def _faults(load: Any) -> list[str]:
+    """Say everything that is wrong with data files: file, line, key, and what is allowed there."""
     try:
-        load()
-    except DefinitionError as error:
-        return [str(fault) for fault in error.faults]
-    return []
+        found = lint_paths(paths, dt.datetime.now(dt.UTC).date()) if paths else lint_shipped()
+    except (UnreadableError, BlocklistError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    if as_json:
+        weaker = [item._asdict() for item in found.weaker]
+        typer.echo(json.dumps({"faults": found.faults, "weaker": weaker}))
+    else:
+        for item in found.weaker:
+            told = f"{item.rule} (approved by {item.approver}: {item.reason})"
+            typer.echo(plain(f"WEAKER THAN THE SHIPPED FLOOR: {told}"))
+        typer.echo("\n".join(plain(fault) for fault in found.faults) or "Nothing is wrong.")
+    raise typer.Exit(1 if found.faults else 0)
 
 
 def _read(path: Path) -> str:
@@ -106,16 +108,48 @@ def vectors(
     raise typer.Exit(1 if failed else 0)
 
 
-def protocols(*, as_json: Json = False) -> None:
-    """List what is read, where it can stand, in which version, and when it was last reviewed."""
-    rules = Rules.load(tokens=("KnockfirstBot",))
-    rows = [protocol.row() for protocol in rules.registry.protocols]
+def protocols(
+    *,
+    data: Annotated[
+        Path | None, typer.Option(envvar="KNOCKFIRST_DATA", help="Folder with protocol files of your own.")
+    ] = None,
+    as_matrix: Annotated[bool, typer.Option("--matrix", help="Which uses each protocol can close.")] = False,
+    stale_after: Annotated[int, typer.Option(help="Days after which a review is named as stale.")] = 180,
+    as_json: Json = False,
+) -> None:
+    """List what is read, where it can stand, in which version, and when it was last reviewed; name stale reviews."""
+    try:
+        registry = Registry.load(merge(shipped_protocols(), added_protocols(data)))
+    except (DefinitionError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    today = dt.datetime.now(dt.UTC).date()
+    stale = {
+        item.id for item in registry.protocols if (today - dt.date.fromisoformat(item.reviewed)).days > stale_after
+    }
+    binds = {item.id: {str(use): cell for use, cell in matrix(item).items()} for item in registry.protocols}
     if as_json:
-        typer.echo(json.dumps({"digest": rules.registry.digest, "protocols": rows}))
+        rows = [{**item.row(), "stale": item.id in stale, "binds": binds[item.id]} for item in registry.protocols]
+        typer.echo(json.dumps({"digest": registry.digest, "protocols": rows}))
         return
-    table = Table(title=f"protocols in force, {rules.registry.digest[:19]}...", title_justify="left")
+    title = f"protocols in force, {registry.digest[:19]}..."
+    if as_matrix:
+        _print(title, [{"id": name, **cells} for name, cells in binds.items()])
+        typer.echo("B: binds by default; b: binds in profile strict only; -: silent")
+    else:
+        _print(title, [_dated(item.row(), stale=item.id in stale) for item in registry.protocols])
+    if stale:
+        typer.echo(f"Not reviewed for more than {stale_after} days: {', '.join(sorted(stale))}")
+
+
+def _dated(row: dict[str, str], *, stale: bool) -> dict[str, str]:
+    return {**row, "reviewed": row["reviewed"] + " (stale)" * stale}
+
+
+def _print(title: str, rows: list[dict[str, str]]) -> None:
+    table = Table(title=title, title_justify="left")
     for column in rows[0]:
         table.add_column(column)
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(plain(value) for value in row.values()))
     Console().print(table)
