@@ -12,7 +12,8 @@ import msgspec
 
 from blocklists.decisions import Book
 from blocklists.match import Line
-from blocklists.model import ENFORCED, Entry, Exemption, ListingDecision, entry_id
+from blocklists.model import ENFORCED, Entry, Exemption, ListingDecision, Status, entry_id
+from blocklists.objections import CONFIRM_DAYS
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,10 +79,13 @@ def due(book: Book, until: dt.date) -> Iterator[Review]:
             found.append(Review(decision.review_by, f"review {len(live)} names of {decision.id}", where))
         if live and decision.in_force_until and decision.in_force_until <= until:
             found.append(Review(decision.in_force_until, f"the term of {decision.id} ends", where))
-        proposed = sum(row.entry.status == "proposed" for row in placed.entries)
+        proposed = [row.entry.added for row in placed.entries if row.entry.status is Status.PROPOSED]
         if proposed:
-            oldest = min(row.entry.added for row in placed.entries if row.entry.status == "proposed")
-            found.append(Review(oldest, f"approve or remove {proposed} proposed names of {decision.id}", where))
+            found.append(Review(min(proposed), f"approve or remove {len(proposed)} names of {decision.id}", where))
+        for row in placed.entries:
+            if row.entry.status is Status.SUSPENDED and row.entry.changed_on is not None:
+                day = row.entry.changed_on + dt.timedelta(days=CONFIRM_DAYS)
+                found.append(Review(day, f"decide on {row.entry.host}, which is suspended", where))
     for one in book.exemptions:
         if one.exemption.until <= until:
             what = f"the exception for {one.exemption.host} ends"

@@ -56,7 +56,7 @@ class _Raw(NamedTuple):
 
 _NO_RULE: Final = "It is no rule that names one host."
 _DOTS: Final = re.compile(r"\s*(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\[:\]//)\s*", re.IGNORECASE)
-_SCHEME: Final = re.compile(r"^(?:h[tx]{2}ps?|f[tx]p)(?=://|\[://\])", re.IGNORECASE)
+_SCHEME: Final = re.compile(r"\b(?:h[tx]{2}ps?|f[tx]p)(?=://|\[://\])", re.IGNORECASE)
 #: What may stand around a name in a text: brackets, quotes, marks at the end of a sentence, list marks.
 _AROUND: Final = "<>()[]{}\"'`.,;:!?*-\u2022\u00b7\u2013\u2014\u201c\u201d\u201e\u00ab\u00bb"
 _ADDRESS: Final = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:/[0-9]+)?|[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:./]*")

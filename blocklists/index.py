@@ -15,8 +15,8 @@ import datetime as dt
 import hashlib
 import sys
 from array import array
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal
 
 import marisa_trie  # type: ignore[import-not-found]  # compiled, without types
 import msgspec
@@ -28,7 +28,7 @@ _SIZE_BYTES: Final = 4
 #: The trie is used where it lies in the file's octets, so it has to begin at a multiple of this.
 _ALIGNED: Final = 8
 #: Widths of the number a place has, in octets: the narrowest that holds all.
-_WIDTHS: Final = ("B", "H", "I")
+_WIDTHS: Final[tuple[Literal["B", "H", "I"], ...]] = ("B", "H", "I")
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -132,16 +132,21 @@ def _little(numbers: array[int]) -> array[int]:
     return numbers
 
 
-def _numbers(octets: bytes, width: int) -> array[int]:
+def _numbers(octets: memoryview, width: int) -> Sequence[int]:
     code = next(code for code in _WIDTHS if array(code).itemsize == width)
-    numbers = array(code)
-    numbers.frombytes(octets)
-    return _little(numbers)
+    if sys.byteorder == "big":
+        return _little(array(code, octets.tobytes()))
+    in_place: Sequence[int] = octets.cast(code)
+    return in_place
 
 
 def _levels(rows: tuple[Row, ...]) -> Levels:
     alone = tuple(row for row in rows if row.match is Match.HOST)
     return alone, tuple(row for row in rows if row.match is not Match.HOST)
+
+
+def _sole(rows: tuple[Row, ...]) -> Row | None:
+    return rows[0] if len(rows) == 1 and rows[0].until is None and rows[0].match is not Match.HOST else None
 
 
 class Index:
@@ -160,16 +165,18 @@ class Index:
                 raise ValueError("it does not begin like one")  # noqa: TRY301  (one remedy for all of them)
             header = _HEADER.decode(octets[start:end])
             self._trie = marisa_trie.BinaryTrie()
-            self._octets = memoryview(octets)[end : end + header.trie]
-            self._trie.map(self._octets)
-            numbers = _numbers(octets[end + header.trie :], header.width)
+            view = memoryview(octets)
+            self._trie.map(view[end : end + header.trie])
+            numbers = _numbers(view[end + header.trie :], header.width)
             if len(numbers) != len(self._trie):
                 raise ValueError("it is cut short")  # noqa: TRY301
-        except (ValueError, RuntimeError, StopIteration, msgspec.DecodeError) as fault:
+        except (ValueError, TypeError, RuntimeError, StopIteration, msgspec.DecodeError) as fault:
             raise BlocklistError(f"This is no index: {fault}.", "blocklist.index", "Compile the list again.") from fault
+        self._octets = octets  # which the trie goes on reading
         self.decisions = header.decisions
         self.folders = frozenset(header.folders)
         self._levels = tuple(map(_levels, header.groups))
+        self._sole = tuple(map(_sole, header.groups))
         self._numbers = numbers
         self.covering = self._trie.prefixes
         """The listed places that a place begins with, the widest first."""
@@ -180,6 +187,11 @@ class Index:
     def rows(self, place: bytes) -> Levels:
         """The entries and exemptions at a listed place."""
         return self._levels[self._numbers[self._trie.key_id(place)]]
+
+    def sole(self, place: bytes) -> Row | None:
+        """The one entry at a listed place, where nothing else has to be weighed: nearly always there is one."""
+        row: Row | None = self._sole[self._numbers[self._trie.key_id(place)]]
+        return row
 
     def content(self) -> dict[bytes, Levels]:
         """Everything that is listed, to be compared with another index."""

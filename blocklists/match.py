@@ -220,7 +220,11 @@ class Blocklist:
             folder += b"".join(f"/{name}".encode("utf-8", "surrogateescape") for name in segments(path)[:MAX_FOLDERS])
             folder += b"/"
         covering = self._index.covering(folder)
-        return self._narrowest(host, place, covering, on) if covering else None
+        if not covering:
+            return None
+        if len(covering) == 1 and (row := self._index.sole(covering[0])) is not None:
+            return None if self._decisions[row.decision].lapsed(on) else self._hit(row, host, place, covering[0])
+        return self._narrowest(host, place, covering, on)
 
     def _narrowest(self, host: str, place: bytes, covering: list[bytes], on: dt.date) -> Hit | None:
         exempt: set[int] = set()

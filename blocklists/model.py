@@ -189,7 +189,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     guards: dict[str, str] = {}
 
 
-class Hit(msgspec.Struct, frozen=True, kw_only=True):
+class Hit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The entry that keeps a URL out, and the decision behind it.
 
     Attributes:

@@ -150,8 +150,6 @@ def statement(objection: Objection, version: str) -> list[str]:
     ]
     if version:
         lines.append(f"The list when this was written: {version}")
-    lines.append(
-        "What was not crawled because of an entry can be crawled once it is out of the list."
-    )
+    lines.append("What was not crawled because of an entry can be crawled once it is out of the list.")
     lines.append("If new facts come up, object again and name this number.")
     return lines

@@ -14,8 +14,8 @@ import typer
 
 from blocklists import exporters, importers
 from blocklists.decisions import PlacedDecision
-from blocklists.lint import REVIEW_DAYS
-from blocklists.match import read_lines, read_manifest
+from blocklists.lint import REVIEW_DAYS, key_of
+from blocklists.match import Key, read_lines, read_manifest, wider
 from blocklists.model import AuthorityType, BlocklistError, Role, Status
 from provenance import builds
 from provenance.blocklist_verbs.common import Build, By, Desk, Folder, Json, app, show, today, told, write_text
@@ -75,8 +75,7 @@ def import_(
         reading = importers.read(form, _text(raw, file))
         desk = Desk(folder)
         placed, head = _target(desk, decision, source, digest)
-        have = {(row.entry.host, row.entry.match) for row in placed.entries} if placed else set()
-        fresh = [found for found in reading.found if (found.host, found.match) not in have]
+        fresh = [found for found in reading.found if not _covered(found, placed)]
         note = f"imported {desk.today}, line {{}} of sha256:{digest[:16]}"
         rows = [_proposal(found, desk.today, by, note.format(found.line)) for found in fresh]
         if placed is not None:
@@ -115,6 +114,17 @@ def export_(
             show(found._asdict(), [], as_json=True)
         else:
             typer.echo(found.text, nl=False)
+
+
+def _covered(found: importers.Found, placed: PlacedDecision | None) -> bool:
+    """Whether the decision has the name already, or a wider one, and did not take it out again."""
+    if placed is None:
+        return False
+    key = Key(found.host, found.match)
+    past = (Status.EXPIRED, Status.REMOVED)
+    have = {key_of(row.entry) for row in placed.entries if row.entry.status not in past}
+    same = {key_of(row.entry) for row in placed.entries}
+    return key in same or any(other in have for other in wider(key))
 
 
 def _text(raw: bytes, file: Path) -> str:
