@@ -59,8 +59,8 @@ async def check_url(
     headers: tuple[tuple[str, str], ...],
     now_ms: Callable[[], int],
     tell: Callable[[Step], None],
-) -> Decision:
-    """Decides on one URL as a crawl would at this moment. `tell` hears of each step as it is done."""
+) -> tuple[Decision, Facts]:
+    """Decides on one URL as a crawl would at this moment, and on what. `tell` hears of each step as it is done."""
     origins = Origins(
         rules=rules,
         client=client,
@@ -83,7 +83,7 @@ async def check_url(
                 facts = await _body(facts, wants, fetched, tell)
     if fetched is not None:
         fetched.exchange.stop()
-    return wants
+    return wants, facts
 
 
 async def _document(facts: Facts, wants: Wants, origins: Origins, tell: Callable[[Step], None]) -> Facts:

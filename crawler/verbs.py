@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import typer
 from rich.console import Console
+from rich.table import Table
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 
@@ -24,11 +27,16 @@ from crawler.check import Step, check_url
 from crawler.download.addresses import AddressGuard, parse_resolve
 from crawler.download.client import Client
 from crawler.download.tls import client_context
+from crawler.saved import Checked, Saved, SavedError, decide, documents_in, is_warc, read_file, read_warc
 from provenance.rules import Rules
 from provenance.terminal import plain
-from reservations.explain import sentences
-from reservations.model import Verdict
+from reservations.datafile import DefinitionError
+from reservations.explain import by_protocol, sentences
+from reservations.model import Decision, Facts, Verdict
 from reservations.urls import UrlError, canonical_url
+
+#: Records of a WARC file that one check looks at.
+_MOST_SAVED: Final = 1000
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 Operator = Annotated[str, typer.Option(envvar="KNOCKFIRST_OPERATOR", help="Who answers for the crawl.")]
@@ -99,12 +107,19 @@ def _who(operator: str, contact: str, token: str) -> identity.Identity:
 
 
 def check(
-    url: Annotated[str, typer.Argument(help="URL to look at.")],
+    target: Annotated[str, typer.Argument(metavar="URL|FILE|WARC", help="URL to look at now, or what was saved.")],
     operator: Operator = "",
     contact: Contact = "",
     token: Token = identity.HOUSE_TOKEN,
     *,
+    url: Annotated[
+        str, typer.Option(help="Where a saved file came from; of a WARC file, the one URL to look at.")
+    ] = "",
+    media_type: Annotated[str, typer.Option(help="Of a saved file; default: by its name.")] = "",
     policy: Annotated[Path | None, typer.Option(help="Policy file; default: the shipped one.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(envvar="KNOCKFIRST_DATA", help="Folder with protocol files of your own.")
+    ] = None,
     resolve: Annotated[
         str, typer.Option(envvar="KNOCKFIRST_RESOLVE", help="Tests only: host=address,... or @file.")
     ] = "",
@@ -114,15 +129,39 @@ def check(
     ca_file: Annotated[Path | None, typer.Option(envvar="KNOCKFIRST_CA_FILE", help="Further authorities, PEM.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Look at one URL now: what would be decided, and why, step by step. Nothing is stored; no blocklist is asked."""
-    who = _who(operator, contact, token)
+    """Look at one URL now, or at a saved file or WARC file: what would be decided, and what each protocol answers.
+
+    Nothing is stored; no blocklist is asked. What was not saved with a file counts as absent, and is named.
+    """
+    path = Path(target)
+    saved = "://" not in target and path.exists()
+    who = identity.Identity(token=token, operator="", contact="") if saved else _who(operator, contact, token)
     try:
-        target = canonical_url(url)
+        rules = Rules.load(tokens=who.tokens, policy=policy, data=data)
+        if saved:
+            kept = _check_saved(path, rules, url, media_type, as_json=as_json)
+        else:
+            options = _Live(resolve=resolve, allow_private=allow_private, ca_file=ca_file)
+            kept = _check_live(canonical_url(target), rules, who, options, as_json=as_json)
     except UrlError as error:
-        typer.echo(f"{url}: {error}", err=True)
+        typer.echo(f"{url or target}: {error}", err=True)
         raise typer.Exit(2) from None
+    except (SavedError, DefinitionError, OSError) as error:
+        typer.echo(plain(str(error)), err=True)
+        raise typer.Exit(2) from None
+    raise typer.Exit(0 if kept else 1)
+
+
+class _Live(NamedTuple):
+    """How a live check reaches the network."""
+
+    resolve: str
+    allow_private: bool
+    ca_file: Path | None
+
+
+def _check_live(target: str, rules: Rules, who: identity.Identity, options: _Live, *, as_json: bool) -> bool:
     console = Console()
-    rules = Rules.load(tokens=who.tokens, policy=policy)
     steps: list[Step] = []
 
     def tell(step: Step) -> None:
@@ -130,11 +169,14 @@ def check(
         if not as_json:
             console.print(plain(f"{len(steps)}. {step.did}: {step.came}"), markup=False, highlight=False)
 
-    async def run() -> Any:
+    async def run() -> tuple[Decision, Facts]:
         client = Client(
             user_agent=who.user_agent,
-            guard=AddressGuard(resolve=parse_resolve(resolve) if resolve else None, allow_private=allow_private),
-            tls=client_context(ca_file),
+            guard=AddressGuard(
+                resolve=parse_resolve(options.resolve) if options.resolve else None,
+                allow_private=options.allow_private,
+            ),
+            tls=client_context(options.ca_file),
             clock=lambda: datetime.now(UTC),
         )
         try:
@@ -143,22 +185,66 @@ def check(
                 rules=rules,
                 client=client,
                 headers=(("Accept-Language", "*"),),
-                now_ms=lambda: time.time_ns() // 1_000_000,
+                now_ms=_now_ms,
                 tell=tell,
             )
         finally:
             await client.close()
 
-    decision = asyncio.run(run())
-    if as_json:
-        typer.echo(
-            json.dumps({"url": target, "steps": msgspec.to_builtins(steps), "decision": msgspec.to_builtins(decision)})
-        )
-    else:
+    decision, facts = asyncio.run(run())
+    if not as_json:
         console.print("\nA crawl would decide now (nothing was stored):")
-        for sentence in sentences(decision, target, rules.registry.reasons):
-            console.print(plain(sentence), markup=False, highlight=False)
-    raise typer.Exit(0 if decision.verdict is Verdict.KEPT else 1)
+    _show(console, rules, Checked(target, decision, facts, ()), as_json=as_json, steps=msgspec.to_builtins(steps))
+    return decision.verdict is Verdict.KEPT
+
+
+def _check_saved(path: Path, rules: Rules, url: str, media_type: str, *, as_json: bool) -> bool:
+    """Decides on what was saved; True when all of it would be kept."""
+    wanted = canonical_url(url) if url else ""
+    console = Console()
+    listed: Iterator[Saved]
+    if is_warc(path):
+        documents = documents_in(path, rules)
+        listed = (one for one in read_warc(path) if not wanted or one.url == wanted)
+    else:
+        documents = {}
+        listed = iter([read_file(path, wanted or "https://saved.invalid/", media_type)])
+    verdicts = []
+    for one in islice(listed, _MOST_SAVED):
+        checked = decide(one, rules, documents, _now_ms())
+        verdicts.append(checked.decision.verdict)
+        _show(console, rules, checked, as_json=as_json)
+    if not verdicts:
+        raise SavedError(f"{path}: holds no response" + (f" from {wanted}" if wanted else ""))
+    return all(verdict is Verdict.KEPT for verdict in verdicts)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _show(console: Console, rules: Rules, checked: Checked, *, as_json: bool, **more: Any) -> None:
+    """The combined decision, and what each protocol answered."""
+    registry, decision = rules.registry, checked.decision
+    values = registry.protocol_values(checked.facts, rules.policy, rules.tokens[0])
+    answered = by_protocol(decision, values, values)
+    if as_json:
+        protocols = {
+            item.protocol: {**item._asdict(), "strict": values[item.protocol].strict,
+                            "effective": values[item.protocol].effective}
+            for item in answered
+        }  # fmt: skip
+        told = {"url": checked.url, **more, "decision": msgspec.to_builtins(decision), "protocols": protocols}
+        typer.echo(json.dumps({**told, "not_saved": checked.not_saved}))
+        return
+    for sentence in sentences(decision, checked.url, registry.reasons):
+        console.print(plain(sentence), markup=False, highlight=False)
+    if checked.not_saved:
+        console.print(plain(f"Not saved, taken as absent: {', '.join(checked.not_saved)}."), markup=False)
+    table = Table("protocol", "where it spoke", "what it says", "decisive")
+    for item in answered:
+        table.add_row(*map(plain, (item.protocol, item.where, item.says, "yes" if item.decisive else "")))
+    console.print(table)
 
 
 def bot_page(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from reservations.definition import CLOSING
-from reservations.model import Decision, Signal, Value, Verdict
+from reservations.model import Category, Decision, Signal, Value, Verdict
 from reservations.reasons import CORE
 
 _VERDICTS: Final[Mapping[Verdict, str]] = MappingProxyType({
@@ -32,6 +32,12 @@ _CARRIERS: Final[Mapping[str, str]] = MappingProxyType({
     "well_known": "{source}, {locator}",
     "http_field": "the response header {locator}",
     "html_meta": "the page's {locator}",
+    "html_link": "the page's {locator}",
+    "schema": "the page's {locator}",
+    "inline": "the licence inside it, {locator}",
+    "named": "the document it names, {source}, {locator}",
+    "terms": "the policy it names, {source}",
+    "policy": "the operator's {locator}",
     "status": "the response's {locator}",
     "redirect": "the redirect's target",
 })  # fmt: skip
@@ -72,6 +78,37 @@ def sentences(decision: Decision, url: str, reasons: Mapping[str, str] = CORE) -
     told.extend(_statement(signal, "Also seen") for signal in decision.signals if signal.reason != decision.reason)
     told.extend(_circumstances(decision))
     return told
+
+
+class Answered(NamedTuple):
+    """What one protocol answered.
+
+    Attributes:
+        protocol: its id; where: the places that spoke, "" when none did.
+        says: what it says in effect, and by the letter where that differs; "" for nothing.
+        decisive: whether its statement decided.
+    """
+
+    protocol: str
+    where: str
+    says: str
+    decisive: bool
+
+
+def by_protocol(
+    decision: Decision, protocols: Iterable[str], values: Mapping[str, tuple[Mapping[Category, Value], ...]]
+) -> list[Answered]:
+    """Each protocol's own answer; `values`: by protocol, by the letter and in effect."""
+    rows = []
+    for name in protocols:
+        spoke = [signal for signal in decision.signals if signal.protocol == name]
+        strict, effective = values.get(name, ({}, {}))
+        says = _effects(effective.items())
+        if strict != effective:
+            says += f" (by the letter: {_effects(strict.items()) or 'nothing'})"
+        where = ", ".join(dict.fromkeys(f"{signal.source} {signal.locator}".strip() for signal in spoke[:8]))
+        rows.append(Answered(name, where, says.strip(), any(signal.reason == decision.reason for signal in spoke)))
+    return rows
 
 
 def _circumstances(decision: Decision) -> Iterator[str]:
