@@ -30,7 +30,7 @@ class Level(msgspec.Struct, kw_only=True):
     """One level of verification.
 
     Attributes:
-        name: "L1" or "L2".
+        name: "L1" to "L4".
         title: what it looks at.
         proves: what holds when nothing differs.
         proves_not: what may be wrong all the same.
@@ -38,6 +38,7 @@ class Level(msgspec.Struct, kw_only=True):
         differences: the first of them.
         total: how many there are in all.
         notes: what is worth knowing and is no difference.
+        looked: whether there was anything to look at.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Level(msgspec.Struct, kw_only=True):
     differences: list[Difference] = []
     total: int = 0
     notes: list[str] = []
+    looked: bool = True
 
     @property
     def ok(self) -> bool:

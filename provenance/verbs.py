@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from provenance.anchors import read_outside
 from provenance.entry import EvidenceEntry, Pointer, timestamp
 from provenance.report import Level, Report
 from provenance.segments import LogError
@@ -46,15 +47,29 @@ _SEALS: Final = {
 }
 
 
-def verify(out: Out, *, as_json: Json = False, key: Key = "") -> None:
-    """Check that the log is unaltered (L1), and that log and WARC files link one to one (L2).
+def verify(
+    out: Out,
+    *,
+    as_json: Json = False,
+    key: Key = "",
+    anchor: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="An older checkpoint of the log, kept elsewhere.")
+    ] = None,
+    tsa_roots: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Certificates of the authorities whose time stamps count.")
+    ] = None,
+    level: Annotated[list[str] | None, typer.Option(help="Only these levels, L1 to L4; L1 always.")] = None,
+) -> None:
+    """Check a crawl: log unaltered (L1), log and WARC link (L2), decisions follow (L3), outside anchors (L4).
 
-    Exit codes: 0 nothing differs, 1 something does, 2 there is nothing that could be checked.
+    Four results, each with what it proves and what not. Exit codes: 0 nothing differs, 1 something does, 2 there is
+    nothing that could be checked.
     """
     try:
+        outside = read_outside(anchor or [], tsa_roots)
         with _progress() as tell:
-            report = verify_folder(out, LEVELS, key=key or None, progress=tell)
-    except VerifyError as error:
+            report = verify_folder(out, level or LEVELS, key=key or None, outside=outside, progress=tell)
+    except (VerifyError, OSError) as error:
         _give_up(error)
     if as_json:
         _print_json(msgspec.to_builtins(report) | {"clean": report.clean})
@@ -139,8 +154,10 @@ def _report_lines(report: Report) -> Iterator[str]:
 
 def _level_lines(level: Level) -> Iterator[str]:
     verdict = "nothing differs" if level.ok else f"{level.total} DIFFERENCES"
+    verdict = verdict if level.looked else "nothing to compare with"
     yield f"{level.name}, {level.title}: {verdict}"
-    yield "  looked at: " + ", ".join(f"{number} {name}" for name, number in level.counts.items())
+    if level.looked:
+        yield "  looked at: " + ", ".join(f"{number} {name}" for name, number in level.counts.items())
     for note in level.notes:
         yield f"  note: {note}"
     for found in level.differences:
@@ -148,9 +165,10 @@ def _level_lines(level: Level) -> Iterator[str]:
         yield f"      {found.remedy}"
     if level.total > len(level.differences):
         yield f"  ... and {level.total - len(level.differences)} more"
-    if level.ok:
+    if level.ok and level.looked:
         yield f"  This proves: {level.proves}"
-    yield f"  This does not prove: {level.proves_not}"
+    if level.looked:
+        yield f"  This does not prove: {level.proves_not}"
 
 
 # -- explain -----------------------------------------------------------------------------------------------------------

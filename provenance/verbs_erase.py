@@ -1,4 +1,4 @@
-"""`knockfirst erase | seal`: verbs that change an output folder. Run without Scrapy, and with the log's key.
+"""`knockfirst erase | seal | anchor`: verbs that change an output folder. Run without Scrapy, and with the log's key.
 
 Exit codes: 0 done, or nothing to do; 1 only shown, `--yes` was not given; 2 it cannot be done.
 """
@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, NoReturn
+from urllib.request import Request, urlopen
 
 import typer
 
+from provenance.anchors import AnchorError, stamp
 from provenance.erase import EraseError, Eraser, Plan
 from provenance.keys import KeyFileError, load
 from provenance.proof import ProofError
@@ -23,6 +25,8 @@ from reservations.urls import UrlError, canonical_url
 
 _SHOWN_ONLY = 1
 _CANNOT = 2
+_PATIENCE_S = 30.0
+_MAX_REPLY_BYTES = 65_536
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a crawl that is not running.")]
 
@@ -31,6 +35,7 @@ def add_to(app: typer.Typer) -> None:
     """Adds the verbs."""
     app.command(epilog="Example: knockfirst erase out/web https://example.org/page --why 'complaint 7' --yes")(erase)
     app.command(epilog="Example: knockfirst seal out/web")(seal)
+    app.command(epilog="Example: knockfirst anchor out/web --tsa https://tsa.example/")(anchor)
 
 
 def erase(
@@ -91,6 +96,28 @@ def seal(out: Out) -> None:
         _give_up(str(error))
     for path in sealed:
         typer.echo(plain(f"{path}: {path.stat().st_size} bytes"))
+
+
+def anchor(
+    out: Out, *, tsa: Annotated[str, typer.Option(metavar="URL", help="The time stamping authority (RFC 3161).")]
+) -> None:
+    """Have the newest checkpoint time-stamped by an authority; only its hash is sent.
+
+    Exit codes: 0 done, 2 it cannot be done.
+    """
+
+    def send(query: bytes) -> bytes:
+        if not tsa.startswith(("https://", "http://")):
+            raise AnchorError(f"{tsa} is no address of an authority: https://...")
+        request = Request(tsa, query, {"Content-Type": "application/timestamp-query"})  # noqa: S310 - looked at above
+        with urlopen(request, timeout=_PATIENCE_S) as reply:  # noqa: S310
+            return bytes(reply.read(_MAX_REPLY_BYTES))
+
+    try:
+        path, response = stamp(out / "log", send)
+    except (OSError, AnchorError, ProofError) as error:
+        _give_up(str(error))
+    typer.echo(plain(f"{path}: stamped at {response.tst_info.gen_time.isoformat()}"))
 
 
 def _give_up(why: str) -> NoReturn:

@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from provenance.anchors import Anchors, Outside, level_4
 from provenance.checkpoint import MAX_NOTE_BYTES, Checkpoint, CheckpointError, Verifier, open_note
 from provenance.entry import ConfigEntry, Entry, FileEntry, RedecisionEntry, RunEntry, SealEntry
 from provenance.lines import from_line
@@ -32,7 +33,7 @@ Progress = Callable[[str, int, int], None]
 See = Callable[[Leaf], None]
 """Told each leaf of the log, in order."""
 
-LEVELS: Final = ("L1", "L2", "L3")
+LEVELS: Final = ("L1", "L2", "L3", "L4")
 _MAX_VERIFIER_BYTES: Final = 4_096
 _MAX_SHOWN: Final = 20
 _PROGRESS_LINES: Final = 4_096
@@ -45,7 +46,12 @@ class VerifyError(Exception):
 
 
 def verify(
-    out: Path, levels: Sequence[str] = LEVELS, *, key: str | None = None, progress: Progress | None = None
+    out: Path,
+    levels: Sequence[str] = LEVELS,
+    *,
+    key: str | None = None,
+    outside: Outside | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Verify an output folder.
 
@@ -53,6 +59,7 @@ def verify(
         out: the folder that holds `log/`, `warc/` and `evidence/`.
         levels: which levels to look at; level 1 always is.
         key: the log's verifier line, from a source other than the folder; without it, the folder's own is believed.
+        outside: what the caller brings along from elsewhere, for level 4.
         progress: told how far it is.
 
     Raises:
@@ -68,12 +75,13 @@ def verify(
         integrity.differs(f"log/{VERIFIER}", "", f"the log's key is {own.line()!r}, not the one given", _KEEP)
     report.levels.append(integrity)
     tell = progress or (lambda _step, _done, _total: None)
-    replayed = level_3()
+    replayed, anchored = level_3(), level_4()
+    anchors = Anchors(folder, verifier, outside or Outside(), anchored)
     with closing(Links(out, linkage)) as links, closing(Replay(out, replayed)) as replay:
         seeing = [links.see] if {"L2", "L3"} & set(levels) else []  # level 3 must know what was erased
         seeing += [replay.see] if "L3" in levels else []
         try:
-            _Integrity(folder, verifier, report, integrity, running=running).check(seeing, tell)
+            _Integrity(folder, verifier, report, integrity, anchors, running=running).check(seeing, tell)
         except OSError as error:
             raise VerifyError(f"{folder}: cannot be read ({error}). Check its permissions") from error
         if "L2" in levels:
@@ -82,14 +90,20 @@ def verify(
         if "L3" in levels:
             report.levels.append(replayed)
             replay.finish(links.erased)
+        if "L4" in levels:
+            report.levels.append(anchored)
+            anchors.finish(report.size)
     return report
 
 
 class _Integrity:
     """One pass over the log."""
 
-    def __init__(self, folder: Path, verifier: Verifier, report: Report, level: Level, *, running: bool) -> None:
+    def __init__(
+        self, folder: Path, verifier: Verifier, report: Report, level: Level, anchors: Anchors, *, running: bool
+    ) -> None:
         self._folder = folder
+        self._anchors = anchors
         self._verifier = verifier
         self._report = report
         self._level = level
@@ -143,6 +157,7 @@ class _Integrity:
         hashed = leaf_hash(line) if erased is None else erased.hash
         self._tree.append(hashed)
         self._tiles.add(hashed)
+        self._anchors.at(self._tree)
         self._compare_head()
         self._level.count("entries")
         entry = self._entry(line, name, number) if erased is None else None
@@ -239,6 +254,7 @@ class _Integrity:
             self._level.differs(f"log/{name}", where, str(error), _KEEP)
             return None
         self._level.count("checkpoints")
+        self._anchors.note(head.size, note)
         return head
 
     def _compare_head(self) -> None:

@@ -62,7 +62,7 @@ def test_key_from_elsewhere_is_used(run, whole, key):
 def test_verify_answers_in_json(run, whole):
     told = json.loads(run("verify", whole, "--json").stdout)
     assert told["clean"] is True
-    assert [level["name"] for level in told["levels"]] == ["L1", "L2", "L3"]
+    assert [level["name"] for level in told["levels"]] == ["L1", "L2", "L3", "L4"]
     assert told["levels"][0]["proves_not"]
 
 

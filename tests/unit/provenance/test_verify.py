@@ -32,7 +32,8 @@ def test_whole_folder_is_clean(whole):
     assert report.clean
     assert whats(whole) == []
     assert (report.size, report.signed_size, report.seal) == (10, 10, "finished")
-    integrity, linkage, replayed = report.levels
+    integrity, linkage, replayed, anchored = report.levels
+    assert not anchored.looked
     assert (integrity.counts["entries"], integrity.counts["checkpoints"]) == (10, 2)
     assert linkage.counts == {"decisions": 3, "pointers": 6, "files": 2, "records": 8}
     assert replayed.counts == {"read again from bytes": 3}
