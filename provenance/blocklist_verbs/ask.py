@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import shutil
 import subprocess
@@ -177,7 +178,7 @@ def stats(
     """Show a list in numbers, for reports."""
     with told(as_json=as_json):
         found = numbers(read_lines(builds.read_build(build)[0].jsonl), today())
-        value: dict[str, object] = msgspec.to_builtins(found)
+        value: dict[str, object] = msgspec.to_builtins(found, str_keys=True)
         lines = [
             f"Entries by status: {_counted(found.by_status)}",
             f"In force by tier: {_counted(found.by_tier)}",
@@ -304,10 +305,15 @@ def _commits(folder: Path, file: str, host: str) -> list[str] | None:
     form = "%h %ad %an, %G? signature: %s"
     told_apart = ["log", f"--format={form}", "--date=short", f"-S{host}", "--", file]
     ran = subprocess.run(  # noqa: S603  (staff's own folder; the words are passed as they are, to no shell)
-        [git, "-C", str(folder), *told_apart], capture_output=True, text=True, check=False, timeout=60
+        [git, "-C", str(folder), *told_apart],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "LC_ALL": "C"},
     )
     if ran.returncode:
-        return None
+        return [] if "does not have any commits" in ran.stderr else None
     names = {"G": "good", "N": "no", "B": "BAD", "U": "good, of an unknown person's", "E": "unchecked", "X": "expired"}
     return [
         re.sub(r", (\w) signature", lambda found: f", {names.get(found[1], found[1])} signature", line)

@@ -87,7 +87,7 @@ def import_(
             "proposed": [found.host for found in fresh],
             "known": len(reading.found) - len(fresh),
             "repeated": reading.repeated,
-            "skipped": reading.skipped,
+            "skipped": [one._asdict() for one in reading.skipped],
         }
         done = _told_of(reading, fresh, digest)
         if not write:

@@ -187,4 +187,4 @@ def _write(folder: Path, one: Objection) -> None:
 
 def _show(one: Objection, lines: list[str], *, as_json: bool) -> None:
     dates = [f"{what} by {day}" for day, what in due(one)]
-    show({"objection": one, "due": list(due(one))}, [*lines, *dates], as_json=as_json)
+    show({"objection": one, "due": [step._asdict() for step in due(one)]}, [*lines, *dates], as_json=as_json)
