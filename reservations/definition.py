@@ -24,6 +24,7 @@ from reservations.tables import (
     SchemaProperty,
     Values,
 )
+from reservations.wording import Language, faults_of
 
 Syntax = Literal["value", "url", "dictionary", "pairs", "directives", "path"]
 Unread = Literal["robots", "reservation-file", "announced", "asset"]
@@ -293,6 +294,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
         licensable: a licence that the operator has can lift what it refuses (never access, crawling or a blocklist).
         grants: it holds no words of sites, but the licences of the operator's policy.
         named: what a document is that its statements name.
+        language: the sentences that it reads; its labels are what they are about, its values how sure they are.
         approval: for a file of an operator that is weaker than the shipped one of its name.
     """
 
@@ -332,6 +334,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
     statuses: tuple[StatusRow, ...] = ()
     redirects: tuple[RedirectRow, ...] = ()
     labels: tuple[Label, ...] = ()
+    language: Language | None = None
 
     @property
     def title(self) -> str:
@@ -356,6 +359,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
             *(f"file {what}" for finding in self.file_findings for what in finding.what),
             *(("status",) if self.statuses else ()),
             *(("rules for other crawlers",) if self.token_list else ()),
+            *(("sentences in comments, metadata and notices",) if self.language else ()),
         )
 
     def row(self) -> dict[str, str]:
@@ -374,7 +378,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
 #: Where a statement can stand, as signals name it.
 CARRIERS: Final = (
     "robots_txt", "well_known", "named", "terms", "http_field", "status", "redirect", "html_meta", "html_link",
-    "schema", "inline", "epub_meta", "xmp", "c2pa", "file",
+    "schema", "html_text", "inline", "epub_meta", "xmp", "c2pa", "file",
 )  # fmt: skip
 #: Values that close a category.
 CLOSING: Final = frozenset({Value.DENY, Value.CONDITIONAL})
@@ -416,6 +420,7 @@ def _contradictions(protocol: Protocol) -> Iterator[tuple[Path, str]]:
                     ("labels", at, "values", index, "also"),
                     "only a denial may have other spellings; allowed in effective: deny, conditional",
                 )
+    yield from ((("language", *path), problem) for path, problem in faults_of(protocol.language))
     for index, carrier in enumerate(protocol.supersedes):
         if carrier not in CARRIERS:
             yield ("supersedes", index), f"unknown carrier {carrier!r}; allowed: {', '.join(CARRIERS)}"

@@ -19,6 +19,7 @@ from reservations.model import Answer, Facts, Signal
 from reservations.named import Named, name
 from reservations.readers.http_head import media_type_of
 from reservations.readers.name_values import Pair, parse_name_values, read_name_values
+from reservations.readers.notices import Notices
 from reservations.readers.robots_lines import Lines, choose, read_lines
 from reservations.readers.robots_match import subject_of
 from reservations.readers.robots_txt import Answered, RobotsTxt
@@ -71,7 +72,7 @@ class _Robots(NamedTuple):
 class OriginFiles:
     """The files that protocols want from every origin."""
 
-    def __init__(self, vocabularies: Sequence[Vocabulary], token_lists: Sequence[TokenList]) -> None:
+    def __init__(self, vocabularies: Sequence[Vocabulary], token_lists: Sequence[TokenList], notices: Notices) -> None:
         wanted = [
             (vocabulary, msgspec.structs.replace(document, path=path))
             for vocabulary in vocabularies
@@ -82,9 +83,11 @@ class OriginFiles:
         self._wanted = sorted(wanted, key=lambda item: item[1].format != "robots_txt")
         self._vocabularies = vocabularies
         self._token_lists = token_lists
+        self._notices = notices
         self._robots: Memory[_Robots] = Memory(_REMEMBERED_FILES)
         self._rules: Memory[Rules] = Memory(_REMEMBERED_FILES)
         self._usage: Memory[UsageFile] = Memory(_REMEMBERED_FILES)
+        self._sentences: Memory[list[Signal]] = Memory(_REMEMBERED_FILES)
         self._pairs: Memory[tuple[Pair, ...]] = Memory(_REMEMBERED_FILES)
         self._found: Memory[Found] = Memory(_REMEMBERED_URLS)
 
@@ -194,6 +197,9 @@ class OriginFiles:
         )
         subject = subject_of(url)
         signals = read_usage_file(file, document, vocabulary, asker.tokens, subject)
+        signals += self._sentences.get(
+            (answer,), document.path, lambda: self._notices.in_file(answer.body, document.path)
+        )
         for listed in self._token_lists:
             signals += read_tokens(file.robots, url, asker.tokens, asker.setting, listed, source=document.path)
         names = frozenset(map(str.lower, asker.tokens))
@@ -228,6 +234,9 @@ class OriginFiles:
                 signals += read_lines(chosen, other, frozenset(map(str.lower, tokens)), subject, document.path)
         for listed in lists:
             signals += read_tokens(robots, url, tokens, asker.setting, listed)
+        signals += self._sentences.get(
+            (answer,), document.path, lambda: self._notices.in_comments(robots.comments, document.path, "robots_txt")
+        )
         rules = vocabulary.protocol.robots_rules
         issues = (*odd, *robots.issues, *(("truncated",) if robots.truncated else ()))
         if rules is not None and issues:

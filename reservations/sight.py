@@ -24,6 +24,7 @@ from reservations.readers.asset import read_asset
 from reservations.readers.embedded import FileTables
 from reservations.readers.html import HtmlPage, Meta, Wanted, is_html, look_for, read_html
 from reservations.readers.http_head import Field, first, media_type_of, read_head
+from reservations.readers.notices import Notices
 from reservations.readers.page_tokens import conclude as conclude_for_us
 from reservations.readers.robots_txt import RobotsTxt
 from reservations.readers.rsl import Party
@@ -71,8 +72,9 @@ class Sight:
         self._files = FileTables(vocabularies)
         self._links = LinkTables(vocabularies)
         self._named = NamedDocuments()
+        self._notices = Notices(vocabularies)
         self._operator = OperatorTables(protocols)
-        self._origin = OriginFiles(vocabularies, tuple(token_lists.values()))
+        self._origin = OriginFiles(vocabularies, tuple(token_lists.values()), self._notices)
         self._pages: PageReader | None = page_reader(page_tables, vocabularies)
         self._reviews = reviews
         self._reviewer = next((item for item in vocabularies if item.knows(LABEL)), None)
@@ -159,6 +161,7 @@ class Sight:
             linked = self._links.in_page(html, url, party, strict=policy.profile == "strict")
             signals += linked.signals
             named += linked.named
+            signals += self._notices.in_page(html, url)
         elif asset is None:
             signals += self._links.in_xml(body, url, party)
         if self._pages is not None and (read[-1:] == ["html"] or is_answer(page)):

@@ -1,0 +1,219 @@
+"""Finds where sentences count, and hands them to the reader of language: comments of files, metas, notices of a page.
+
+What stands in an article, in a listing or in a quotation speaks of reservations, and makes none. A page counts where it
+speaks for the site: footer, notices by class or id, the line with the sign of copyright, a page of terms as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from lxml import etree
+
+from reservations.model import Signal
+from reservations.readers.html import HtmlPage, is_hidden
+from reservations.readers.language import LanguageReader
+from reservations.readers.markup import Sought, read_markup
+from reservations.readers.robots_txt import Line
+from reservations.statement import Place, Reading, Vocabulary, distinct
+
+_MOST_ELEMENTS: Final = 50_000
+_MOST_CHARACTERS: Final = 1 << 17
+_MOST_CANDIDATES: Final = 100
+_SILENT: Final = frozenset({
+    "script", "style", "template", "textarea", "title", "iframe", "noembed", "noframes", "svg", "select", "option",
+    "pre", "code", "samp", "kbd", "blockquote", "q", "head",
+})  # fmt: skip
+_INLINE: Final = frozenset({
+    "a", "abbr", "b", "bdi", "bdo", "big", "br", "cite", "del", "dfn", "em", "font", "i", "ins", "mark", "s", "small",
+    "span", "strong", "sub", "sup", "time", "tt", "u", "wbr", "img",
+})  # fmt: skip
+_ARTICLES: Final = frozenset({"article", "main"})
+_WHOLE: Final = frozenset({"html", "body", *_ARTICLES})
+_SIGN: Final = re.compile(r"[©℗]|\(c\)\s*\d{4}|\bcopyright\b", re.IGNORECASE)
+_WORD: Final = re.compile(r"[^\W\d_]+")
+
+
+class Text(NamedTuple):
+    """A text that counts, and where it stood."""
+
+    carrier: str
+    place: str
+    text: str
+
+
+class Notices:
+    """The protocols that read sentences."""
+
+    def __init__(self, vocabularies: Iterable[Vocabulary]) -> None:
+        self._readers = [
+            _Notices(vocabulary, LanguageReader(vocabulary.protocol.language))
+            for vocabulary in vocabularies
+            if vocabulary.protocol.language is not None
+        ]
+
+    def in_comments(self, lines: Iterable[Line], source: str, carrier: str) -> list[Signal]:
+        """What the comments of a file say, of all its origin; comments on successive lines are one text."""
+        texts = [Text(carrier, f"line {number}", text) for number, text in _paragraphs(lines)]
+        return [signal for reader in self._readers for signal in reader.heard(texts, source)]
+
+    def in_file(self, body: bytes, source: str) -> list[Signal]:
+        """What a file says that may be prose, comments or rules."""
+        text = body[:_MOST_CHARACTERS].decode("utf-8", "replace")
+        lines = [Line(number, "#", line.lstrip("#>*- \t"), b"") for number, line in enumerate(text.splitlines(), 1)]
+        return self.in_comments((line for line in lines if line.value.strip()), source, "well_known")
+
+    def in_page(self, page: HtmlPage, url: str) -> list[Signal]:
+        """What a page says for its site."""
+        return [signal for reader in self._readers for signal in reader.in_page(page, url)]
+
+
+class _Notices:
+    """One protocol's tables."""
+
+    def __init__(self, vocabulary: Vocabulary, reader: LanguageReader) -> None:
+        self._vocabulary = vocabulary
+        self._reader = reader
+        language = reader.language
+        self._metas = frozenset(language.metas)
+        self._sought = Sought(frozenset(), frozenset(), frozenset(language.properties))
+        self._notices, self._in_articles, self._outside = (
+            frozenset(words) for words in (language.notices, language.in_articles, language.outside)
+        )
+        self._legal, self._not_legal = frozenset(language.legal), frozenset(language.not_legal)
+
+    def heard(self, texts: Iterable[Text], source: str) -> list[Signal]:
+        """The statements in some texts, within a budget of characters and of sentences."""
+        signals: list[Signal] = []
+        for text, start, end, sentence in islice(self._candidates(texts), _MOST_CANDIDATES):
+            said = self._reader.judge(sentence)
+            if said is None:
+                continue
+            tongue = f" ({said.language})" if said.language else ""
+            place = Place(text.carrier, source, f"{text.place}, {start}-{end}{tongue}", sentence)
+            signal = self._vocabulary.signal(Reading(said.about, said.sure), place)
+            if signal is not None:
+                signals.append(signal)
+        return distinct(signals)
+
+    def _candidates(self, texts: Iterable[Text]) -> Iterator[tuple[Text, int, int, str]]:
+        left = _MOST_CHARACTERS
+        for text in texts:
+            if left <= 0:
+                return
+            yield from ((text, *found) for found in self._reader.candidates(text.text[:left]))
+            left -= len(text.text)
+
+    def in_page(self, page: HtmlPage, url: str) -> list[Signal]:
+        if not self._reader.may_speak(page.lower):
+            return []
+        root = page.root
+        if root is None:
+            return []
+        return self.heard(chain(self._of_head(page, root), self._of_body(root, whole=self._is_legal(url))), "body")
+
+    def _of_head(self, page: HtmlPage, root: etree._Element) -> Iterator[Text]:
+        for number, element in enumerate(root.iter("meta"), 1):
+            name = element.get("name") or element.get("property") or ""
+            if name.strip().lower() in self._metas and not is_hidden(element):
+                yield Text("html_meta", f"meta {number}", element.get("content") or "")
+        for said in read_markup(page, self._sought).said:
+            yield Text("schema", said.place, said.value)
+
+    def _of_body(self, root: etree._Element, *, whole: bool) -> Iterator[Text]:
+        for number, element in enumerate(self._speaking(root, whole=whole), 1):
+            for block in _blocks(element, self._outside):
+                yield Text("html_text", f"{element.tag} {number}", block)
+
+    def _speaking(self, root: etree._Element, *, whole: bool) -> Iterator[etree._Element]:
+        """The elements that speak for the site, none inside of another."""
+        stack = [(root, False)]
+        seen = 0
+        while stack and seen < _MOST_ELEMENTS:
+            element, in_article = stack.pop()
+            seen += 1
+            tag = element.tag
+            if tag in _SILENT or not isinstance(tag, str):
+                continue
+            words = _words_of(element)
+            if words & self._outside and tag not in _WHOLE:
+                continue
+            if whole and tag == "body":
+                yield element
+                continue
+            notices = self._in_articles if in_article else self._notices
+            if tag not in _WHOLE and (tag == "footer" or words & notices or _signed(element)):
+                yield element
+                continue
+            inside = in_article or tag in _ARTICLES
+            stack.extend((child, inside) for child in reversed(element))
+
+    def _is_legal(self, url: str) -> bool:
+        """Whether the page is a notice as a whole, by its path."""
+        parts = unquote(urlsplit(url).path).lower().split("/")
+        words = {part.rpartition(".")[0] or part for part in parts}
+        words |= {word for part in parts for word in _WORD.findall(part)}
+        return not words.isdisjoint(self._legal) and words.isdisjoint(self._not_legal)
+
+
+def _words_of(element: etree._Element) -> set[str]:
+    said = f"{element.get('class') or ''} {element.get('id') or ''}"
+    if element.get("role") == "contentinfo":
+        said += " footer"
+    return {word.lower() for word in re.split(r"[\s_-]+", said[:1024])} if said != " " else set()
+
+
+def _signed(element: etree._Element) -> bool:
+    """Whether the sign of copyright stands in the element's own text."""
+    if element.text and _SIGN.search(element.text[:2048]):
+        return True
+    return any(child.tail and _SIGN.search(child.tail[:2048]) for child in element)
+
+
+def _blocks(element: etree._Element, outside: frozenset[str]) -> Iterator[str]:
+    """The texts of an element, one for each run without a new block."""
+    parts: list[str] = []
+    stack: list[etree._Element | str | None] = [element]
+    while stack:
+        item = stack.pop()
+        if item is None or isinstance(item, str):
+            if item is not None:
+                parts.append(item)
+            elif text := "".join(parts).strip():
+                yield text
+                parts = []
+            continue
+        silent = item.tag in _SILENT or not isinstance(item.tag, str)
+        if silent or (item is not element and _words_of(item) & outside):
+            stack.append(item.tail or " ")
+            continue
+        inline = item.tag in _INLINE
+        if item is not element:
+            stack.append(item.tail or "")
+        if not inline:
+            stack.append(None)
+        elif item.tag == "br":
+            parts.append(" ")
+        stack.extend(reversed(item))
+        stack.append(item.text or "")
+        if not inline:
+            stack.append(None)
+
+
+def _paragraphs(lines: Iterable[Line]) -> Iterator[tuple[int, str]]:
+    """Comments on successive lines together, with the number of the first."""
+    first, last, parts = 0, -1, list[str]()
+    for line in lines:
+        if line.number != last + 1 and parts:
+            yield first, " ".join(parts)
+            parts = []
+        if not parts:
+            first = line.number
+        parts.append(line.value.strip("#*-=> \t"))
+        last = line.number
+    if parts:
+        yield first, " ".join(parts)
