@@ -11,7 +11,7 @@ import mimetypes
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -85,7 +85,7 @@ def read_warc(path: Path) -> Iterator[Saved]:
     """
     try:
         with path.open("rb") as raw, gzip.open(raw) if path.name.endswith(".gz") else raw as file:
-            for header, block in _records(file):
+            for header, block in _records(cast("IO[bytes]", file)):
                 target = _TARGET.search(header)
                 if target is None or not _RESPONSE.search(header):
                     continue
