@@ -7,6 +7,8 @@ from typing import Final
 import msgspec
 
 LONGEST_BACKOFF_S: Final = 3600.0
+#: Beyond them every pause is the longest, and a power of two some day too large for a float.
+MOST_DOUBLINGS: Final = 62
 #: A host that asks for more than a day between two requests is asked again tomorrow at the earliest.
 LONGEST_WAIT_S: Final = 86_400.0
 
@@ -28,5 +30,5 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
     def again_at(self, now: float, *, attempt: int, retry_after_s: int = 0) -> float:
         """When a deferred URL is due again: what the host asked for (Retry-After), at least our own back-off."""
-        own = min(self.backoff_s * 2.0 ** (attempt - 1), LONGEST_BACKOFF_S)
+        own = min(self.backoff_s * 2.0 ** min(attempt - 1, MOST_DOUBLINGS), LONGEST_BACKOFF_S)
         return now + min(max(own, float(retry_after_s)), LONGEST_WAIT_S)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Collection
 from functools import lru_cache
+from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 import tldextract
 
+_IPV4: Final = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
 
@@ -20,14 +23,14 @@ def registrable_domain(host: str) -> str:
 
 
 def surt(url: str) -> str:
-    """Sort-friendly form of a canonical URL, host labels reversed, as web archives index it.
+    """Sort-friendly form of a canonical URL, labels of its name reversed, as web archives index it.
 
     >>> surt("https://www.example.org:8443/a?b=1")
     'org,example,www:8443)/a?b=1'
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    labels = host if host.startswith("[") or ":" in host else ",".join(reversed(host.split(".")))
+    labels = host if ":" in host or _IPV4.fullmatch(host) else ",".join(reversed(host.split(".")))
     port = f":{parts.port}" if parts.port else ""
     query = f"?{parts.query}" if parts.query else ""
     return f"{labels}{port}){parts.path or '/'}{query}"

@@ -261,6 +261,12 @@ class WarcWriter:
             for file in left:
                 file.close()
 
+    def abandon(self) -> None:
+        """Let go of the files as they are, for `recover` to finish: the log failed, and covers no more of them."""
+        with self._lock:
+            self._failure = self._failure or WarcError(f"the WARC writer of {self._folder} was given up")
+        self.close()
+
     def _name(self, files: Sequence[_File]) -> None:
         if not files:
             return

@@ -40,7 +40,7 @@ def test_circle_of_redirects_and_a_chain_without_end_end(crawling, serve):
     assert len(site.pages("a.example")) < 20
 
 
-NO_URLS = ("ftp://a.example/x", "javascript:alert(1)", "http://[::1", "http://", "//", "http://\\x/", "")
+NO_URLS = ("ftp://a.example/x", "javascript:alert(1)", "http://[::1", "http://", "//", "")
 
 
 def test_redirects_to_what_is_no_url_lead_nowhere(crawling, serve):

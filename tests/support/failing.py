@@ -1,7 +1,7 @@
-"""Runs a Scrapy command in which something fails: `python failing.py log|warc|sync|rules AFTER ARGUMENTS...`.
+"""Runs a Scrapy command in which something fails: `python failing.py log|warc|create|sync|rules AFTER ARGUMENTS...`.
 
-AFTER: what still succeeds before the first failure: octets written (log, warc), fsyncs (sync), examinations of the one
-URL that ends in "fault" (rules).
+AFTER: what still succeeds before the first failure: octets written (log, warc), WARC files made (create), fsyncs
+(sync), examinations of the one URL that ends in "fault" (rules).
 """
 
 import errno
@@ -50,6 +50,16 @@ def fill_warc(disk):
     crawler.warc.writer._create = Raw
 
 
+def fail_create(disk):
+    create = crawler.warc.writer._create
+
+    def failing(path):
+        disk.take(1)
+        return create(path)
+
+    crawler.warc.writer._create = failing
+
+
 def fail_sync(disk):
     fsync = provenance.log.Disk.fsync
 
@@ -72,5 +82,6 @@ def fail_rules(disk):
 
 
 if __name__ == "__main__":
-    {"log": fill_log, "warc": fill_warc, "sync": fail_sync, "rules": fail_rules}[sys.argv[1]](Disk(int(sys.argv[2])))
+    ways = {"log": fill_log, "warc": fill_warc, "create": fail_create, "sync": fail_sync, "rules": fail_rules}
+    ways[sys.argv[1]](Disk(int(sys.argv[2])))
     execute(["scrapy", *sys.argv[3:]])
