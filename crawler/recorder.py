@@ -19,7 +19,7 @@ import msgspec
 
 from crawler import archive
 from crawler.archive import Fetched
-from crawler.warc.records import Original
+from crawler.warc.records import Original, Record, WarcError
 from crawler.warc.writer import WarcWriter
 from provenance import entry as leaves
 from provenance.log import LogWriter
@@ -163,7 +163,7 @@ class Recorder:
             records = archive.head(exchange, body.block_bytes, truncated="length")
         else:
             records = archive.whole(exchange, body)
-        return self.evidence.write(records)
+        return self._write(self.evidence, records)
 
     def decision(
         self,
@@ -211,12 +211,21 @@ class Recorder:
     ) -> tuple[tuple[leaves.Pointer, ...], Original | None]:
         exchange, body = fetched.exchange, fetched.body
         if decision.verdict not in _STORED or body is None:
-            return self.evidence.write(archive.head(exchange)), None
+            return self._write(self.evidence, archive.head(exchange)), None
         log = {"decision-seq": str(self._next), "decision-origin": self.log.verifier.name}
         if revisits is not None:
-            return self.warc.write(archive.revisit(exchange, body, revisits, log)), None
+            return self._write(self.warc, archive.revisit(exchange, body, revisits, log)), None
         records = archive.whole(exchange, body, log)
-        return self.warc.write(records), self.warc.original(records[0])
+        return self._write(self.warc, records), self.warc.original(records[0])
+
+    def _write(self, writer: WarcWriter, records: Sequence[Record]) -> tuple[leaves.Pointer, ...]:
+        try:
+            return writer.write(records)
+        except WarcError as error:
+            if isinstance(error.__cause__, OSError):  # the disk, and not a value that no record can hold
+                self._break(error, [])
+                raise RecorderBrokenError(str(error)) from error
+            raise
 
     # -- group commit --------------------------------------------------------------------------------------------------
 
@@ -265,12 +274,13 @@ class Recorder:
             self._signed = self.log.next_seq
 
     def _break(self, error: BaseException, waiting: list[asyncio.Future[None]]) -> None:
-        self.broken = error
+        first, self.broken = self.broken is None, self.broken or error
         for waiter in [*waiting, *self._waiting]:
             if not waiter.done():
                 waiter.set_exception(RecorderBrokenError(str(error)))
         self._waiting = []
-        self._on_failure(error)
+        if first:
+            self._on_failure(error)
 
     # -- finished files ------------------------------------------------------------------------------------------------
 
@@ -300,6 +310,9 @@ class Recorder:
                 await self.settled()
         finally:
             self._disk.shutdown()
+            if self.broken:
+                self.warc.abandon()
+                self.evidence.abandon()
             self.log.close()
 
     def _sites(self) -> leaves.Sites:

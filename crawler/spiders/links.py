@@ -104,7 +104,7 @@ def sitemap_urls(body: bytes) -> Iterator[SitemapUrl]:
 
 
 def _text_sitemap(body: bytes) -> Iterator[SitemapUrl]:
-    for count, line in enumerate(body.decode("utf-8", "replace").splitlines()):
+    for count, line in enumerate(body.decode("utf-8-sig", "replace").splitlines()):
         if count >= MOST_SITEMAP_URLS:
             return
         if line.strip().startswith(("http://", "https://")):
