@@ -76,6 +76,7 @@ FIXED: Final[tuple[Fixed, ...]] = (
     Fixed(name="HTTPPROXY_ENABLED", value=False, why=DISPLACED[_STOCK + "httpproxy.HttpProxyMiddleware"]),
     Fixed(name="COMPRESSION_ENABLED", value=False, why=DISPLACED[_STOCK + "httpcompression.HttpCompressionMiddleware"]),
     Fixed(name="AUTOTHROTTLE_ENABLED", value=False, why="the pace of a host is kept in the frontier, over restarts"),
+    Fixed(name="REMOTE_CONTROL_ENABLED", value=False, why="whoever reaches it can run code beside the door"),
     Fixed(name="JOBDIR", value=None, why="a kill loses requests from it; the frontier in the output folder keeps them"),
 )
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 import msgspec
-from lxml import etree, html
+from lxml import etree
 
 MOST_LINKS: Final = 5_000
 MOST_SITEMAP_URLS: Final = 50_000  # sitemaps.org: the limit of one file
@@ -38,8 +39,10 @@ def page_links(body: bytes, encoding: str, *, nofollow_page: bool) -> PageLinks:
     """The references of an HTML page. `nofollow_page`: a header already asked not to follow any."""
     links = PageLinks()
     try:
-        root = html.document_fromstring(body, parser=html.HTMLParser(encoding=encoding, huge_tree=False))
+        root = etree.fromstring(body, _parser(encoding))
     except (etree.LxmlError, LookupError, ValueError, AssertionError):
+        return links
+    if root is None:
         return links
     nofollow_page = nofollow_page or _page_says_nofollow(root)
     for element in _XPATH(root):
@@ -57,7 +60,12 @@ def page_links(body: bytes, encoding: str, *, nofollow_page: bool) -> PageLinks:
     return links
 
 
-def _page_says_nofollow(root: html.HtmlElement) -> bool:
+@lru_cache(maxsize=32)
+def _parser(encoding: str) -> etree.HTMLParser:
+    return etree.HTMLParser(encoding=encoding, no_network=True, remove_comments=True, remove_pis=True)
+
+
+def _page_says_nofollow(root: etree._Element) -> bool:
     for meta in root.iter("meta"):
         if (meta.get("name") or "").strip().lower() == "robots":
             words = {word.strip() for word in (meta.get("content") or "").lower().split(",")}
