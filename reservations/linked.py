@@ -5,6 +5,7 @@ Heads and pages say the same things in two syntaxes; the tables of the protocols
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -14,13 +15,23 @@ from reservations.readers.html import HtmlPage
 from reservations.readers.links import Link, read_links
 from reservations.readers.markup import Markup, Sought, read_markup
 from reservations.readers.robots_match import subject_of
-from reservations.readers.rsl import Found, Party, Unreadable, looks_like_rsl, parse_rsl
+from reservations.readers.rsl import Found, Party, Unreadable, parse_rsl
 from reservations.readers.words import as_url
 from reservations.statement import Place, Reading, Vocabulary, distinct
 from reservations.tables import LinkRelation
 from reservations.urls import UrlError, canonical_url, origin_of
 
 _MAX_INLINE: Final = 16
+_PROLOG: Final = 8192
+#: XML declaration, if there is one, and the name of the first element.
+_ROOT: Final = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(<\?xml\s)?(?:(?<=<\?xml\s)[^>]{0,200}>)?(?:\s|<!--.{0,4096}?-->|<[?!][^>]{0,512}>)*+"
+    rb"<(?:[\w.-]{1,64}:)?([\w.-]{1,64})",
+    re.DOTALL,
+)
+_FEEDS: Final = frozenset({b"rss", b"feed", b"rdf"})
+#: Roots whose statements other readers find, or that are about other things.
+_READ_ELSEWHERE: Final = frozenset({b"html", b"svg", b"xmpmeta", b"rsl"})
 
 
 class Linked(NamedTuple):
@@ -94,8 +105,11 @@ class LinkTables:
     def in_xml(self, body: bytes, url: str, party: Party) -> list[Signal]:
         """Licences inside a feed or another XML; one that is a licence document itself is about other things."""
         signals: list[Signal] = []
+        root = _ROOT.match(body[:_PROLOG])
+        if root is None or root[2].lower() in _READ_ELSEWHERE or not (root[1] or root[2].lower() in _FEEDS):
+            return signals
         for vocabulary in self._inline:
-            if any(space.encode() in body for space in self.namespaces(vocabulary)) and not looks_like_rsl(body):
+            if any(space.encode() in body for space in self.namespaces(vocabulary)):
                 signals += self._offers(
                     vocabulary, body, "XML", Found(url, subject_of(url), inside=True, part=True), party
                 )

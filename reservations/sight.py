@@ -162,8 +162,7 @@ class Sight:
             signals += linked.signals
             named += linked.named
             signals += self._notices.in_page(html, url)
-        elif asset is None:
-            signals += self._links.in_xml(body, url, party)
+        signals += self._links.in_xml(body, url, party)
         if self._pages is not None and (read[-1:] == ["html"] or is_answer(page)):
             signals += self._pages.read(page)
         signals += self._files.read_records(body)
