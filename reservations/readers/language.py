@@ -139,8 +139,10 @@ class LanguageReader:
         if not refusing and not limited:
             return None
         language = refusing[0][0] if refusing else ""
-        if about == ACCESS or self._traps.search(text):
+        if about == ACCESS:
             return Said(about, "low", language)
+        if self._traps.search(text):
+            return Said(about, "medium" if anchored else "low", language)
         if not refusing:
             return Said(about, "non-commercial", "")
         nearer = allowed and _distance(objects, allowed) < _distance(objects, [span for _, span in refusing])
