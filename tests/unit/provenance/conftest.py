@@ -234,6 +234,12 @@ def crawled(out, key):
 
 
 @pytest.fixture
+def new_folder(tmp_path, key):
+    """Makes further folders."""
+    return lambda number: Crawled(tmp_path / str(number), key)
+
+
+@pytest.fixture
 def whole(crawled) -> Path:
     """The folder of a finished crawl of a few pages."""
     robots = crawled.robots()

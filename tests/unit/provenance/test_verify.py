@@ -12,6 +12,7 @@ from provenance.entry import ConfigEntry, RedecisionEntry, Weaker
 from provenance.lines import from_line, to_line
 from provenance.log import LogWriter
 from provenance.report import MAX_DIFFERENCES, Level
+from provenance.seal import seal
 from provenance.verify import VerifyError, verify
 from reservations.model import Verdict
 
@@ -321,3 +322,29 @@ def test_differences_are_listed_up_to_a_bound_and_all_counted():
 
 def test_report_is_json(whole):
     assert json.loads(msgspec.json.encode(verify(whole)))["levels"][0]["name"] == "L1"
+
+
+@pytest.mark.crawl
+def test_a_thousand_clean_folders_raise_no_alarm(new_folder, key):
+    chance = random.Random(1000)
+    for number in range(1000):
+        crawled = new_folder(number)
+        for page in range(chance.randrange(4)):
+            host, path = chance.choice("abc"), chance.choice(("", "private/"))
+            url = f"https://{host}.example/{path}{page}?{chance.random()}"
+            reserved = b'<html><meta name="tdm-reservation" content="1">'
+            if path:
+                crawled.refused(url)
+            elif chance.random() < 0.3:
+                crawled.discarded(url, reserved)
+            else:
+                crawled.kept(url, b"<p>%d</p>" % chance.randrange(10**9))
+            if chance.random() < 0.3:
+                crawled.log.sync()
+                crawled.log.checkpoint()
+        crawled.finish(chance.choice(("finished", "stopped")))
+        if chance.random() < 0.3:
+            seal(crawled.out / "log")
+        report = verify(crawled.out)
+        assert report.clean, [level.differences for level in report.levels]
+        shutil.rmtree(crawled.out)
