@@ -178,7 +178,7 @@ def main() -> None:
                 command = [sys.executable, __file__, "--measure", kind, name, key]
                 row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
                 print(
-                    f"| {count:,} | {kind} | {row['load_s']:.2f} | {row['memory_mb']:.0f}"
+                    f"| {count:,} | {kind} | {row['load_s']:.2f} | {row['memory_mb']:.1f}"
                     f" | {row['hit_us']:.1f} | {row['miss_us']:.1f} |"
                 )
 
