@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
@@ -15,12 +16,13 @@ import msgspec
 
 from reservations.decide import closing
 from reservations.model import Answer, Category, Decision, Facts, Head, Header, Hop, Value, Want
-from reservations.policy import Policy
+from reservations.policy import Licence, Policy
 from reservations.readers.robots_txt import RobotsTxt, product_token
 from reservations.registry import Registry, Values
 
 Case = Mapping[str, Any]
 
+_DAY: Final = "2026-11-22"
 _DEFAULT_TOKEN: Final = "ExampleBot"
 _MAX_REDIRECTS: Final = 5
 _ABSENT: Final = Answer(url="", status=404)
@@ -58,6 +60,8 @@ def run_reservation(case: Case, registry: Registry, policy: Policy) -> str | Non
         profile=settings.get("profile", "standard"),
         tokens=settings.get("tokens", "class"),
         purposes=tuple(Category(item) for item in settings.get("purposes", ["genai-train"])),
+        licences=msgspec.convert(settings.get("licences", ()), tuple[Licence, ...]),
+        **{name: settings[name] for name in ("country", "gives_attribution") if name in settings},
     )
     token = case.get("token", _DEFAULT_TOKEN)
     facts = _facts(case)
@@ -176,7 +180,8 @@ def _facts(case: Case) -> Facts:
         body=None if response is None else _body(response),
         referrer=settings.get("referrer_page"),
         media_type=settings.get("media_type"),
-        attempt=10,
+        attempt=settings.get("attempt", 10),
+        at=int(datetime.fromisoformat(settings.get("at", _DAY)).replace(tzinfo=UTC).timestamp() * 1000),
     )
 
 
