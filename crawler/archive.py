@@ -34,6 +34,13 @@ def head(
     return [partial, *_beside(capture, exchange, None)]
 
 
+def teaser(exchange: Exchange, text: str, of: str, log: Mapping[str, str]) -> list[records.Record]:
+    """Words of the page in place of its answer, of which the head alone is stored, as record `of`."""
+    capture = _capture(exchange)
+    words = records.conversion_record(capture, text, of=of)
+    return [words, records.metadata_record(capture, log, record_id=records.new_record_id())]
+
+
 def revisit(exchange: Exchange, body: Body, original: records.Original, log: Mapping[str, str]) -> list[records.Record]:
     """The head as received, and where the identical payload is stored already."""
     capture = _capture(exchange)

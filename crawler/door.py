@@ -25,6 +25,7 @@ from crawler.warc.records import Original
 from provenance import entry as leaves
 from provenance.naming import masked, registrable_domain, surt
 from provenance.rules import Rules
+from reservations.decide import TEASER
 from reservations.model import Decision, Facts, Head, Verdict, Want, Wants
 from reservations.readers.asset import is_file
 from reservations.urls import UrlError, faults, origin_of
@@ -218,6 +219,7 @@ class Door:
             decision,
             fetched,
             revisits=attempt.revisits if identical else None,
+            teaser=self.rules.teaser(facts) if decision.reason == TEASER else "",
             url=url,
             masked=secret,
             surt=surt(url),

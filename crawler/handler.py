@@ -15,6 +15,7 @@ from crawler.crawl import Crawl
 from crawler.download.client import Body, Exchange
 from crawler.recorder import RecorderBrokenError
 from crawler.visit import NotKeptError, Visit
+from reservations.decide import TEASER
 from reservations.model import Verdict
 
 LEASE_KEY: Final = "knockfirst_lease"
@@ -54,7 +55,7 @@ class DoorHandler(BaseDownloadHandler):
             passage = await crawl.attend(visit, _wishes(visit))
         except RecorderBrokenError as error:
             raise NotRecordedError(str(error)) from error
-        stored = passage.decision.verdict in (Verdict.KEPT, Verdict.UNCHANGED)
+        stored = passage.decision.verdict in (Verdict.KEPT, Verdict.UNCHANGED) and passage.decision.reason != TEASER
         if stored and passage.fetched is not None and passage.fetched.body is not None:
             return response_of(request, passage.fetched.exchange, passage.fetched.body)
         if visit.request is not None and passage.decision.verdict not in (Verdict.REDIRECTED, Verdict.DEFERRED):

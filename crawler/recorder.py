@@ -25,6 +25,7 @@ from provenance import entry as leaves
 from provenance.log import LogWriter
 from provenance.naming import registrable_domain
 from provenance.sites import site_tree
+from reservations.decide import TEASER
 from reservations.model import Answer, Decision, Verdict
 from reservations.readers.http_head import media_type_of
 from reservations.readers.well_known import is_page
@@ -171,6 +172,7 @@ class Recorder:
         fetched: Fetched | None,
         *,
         revisits: Original | None = None,
+        teaser: str = "",
         **fields: Any,
     ) -> Recorded:
         """Writes what the decision allows to be kept, and enters it.
@@ -179,6 +181,7 @@ class Recorder:
             decision: what `Rules.examine` said.
             fetched: the exchange it was made on; None when nothing was sent or no head came.
             revisits: where the identical payload is stored, for a decision of `payload.identical`.
+            teaser: the words that a page leaves open, for a decision of `access.teaser`: they are stored, it is not.
             fields: the entry's fields that come from the visit (url, lease, via, signals, ...).
 
         Raises:
@@ -187,8 +190,13 @@ class Recorder:
         body = fetched.body if fetched else None
         if decision.verdict is Verdict.KEPT and body is None:
             raise ValueError("kept without a body: no decision, no data, and no such decision either")
-        pointers, original = self._archive(decision, fetched, revisits) if fetched else ((), None)
-        stored = decision.verdict in _STORED
+        if (decision.reason == TEASER) is not bool(teaser):
+            raise ValueError("a teaser goes with a decision for one, and no page is stored under it")
+        if fetched and teaser:
+            pointers, original = self._archive_teaser(fetched, teaser), None
+        else:
+            pointers, original = self._archive(decision, fetched, revisits) if fetched else ((), None)
+        stored = decision.verdict in _STORED and not teaser
         seq = self.enter(
             leaves.DecisionEntry,
             verdict=decision.verdict,
@@ -217,6 +225,12 @@ class Recorder:
             return self._write(self.warc, archive.revisit(exchange, body, revisits, log)), None
         records = archive.whole(exchange, body, log)
         return self._write(self.warc, records), self.warc.original(records[0])
+
+    def _archive_teaser(self, fetched: Fetched, teaser: str) -> tuple[leaves.Pointer, ...]:
+        """The head as evidence, and the words beside it; the page itself is nowhere."""
+        head = self._write(self.evidence, archive.head(fetched.exchange))
+        log = {"decision-seq": str(self._next), "decision-origin": self.log.verifier.name}
+        return (*head, *self._write(self.warc, archive.teaser(fetched.exchange, teaser, head[0].id, log)))
 
     def _write(self, writer: WarcWriter, records: Sequence[Record]) -> tuple[leaves.Pointer, ...]:
         try:

@@ -37,12 +37,14 @@ from provenance.warcfile import (
     open_regular,
     read_record,
 )
+from reservations.decide import TEASER
 from reservations.model import Verdict
 
 FOLDERS: Final = ("warc", "evidence")
 
 #: In `warc/`, the record that says what was kept, by the verdict it needs.
 _MAIN_TYPE: Final = {Verdict.KEPT: "response", Verdict.UNCHANGED: "revisit"}
+_MAIN_TYPES: Final = frozenset({*_MAIN_TYPE.values(), "conversion"})
 _KEEP: Final = "Keep the folder as it is and compare it with another copy; this one is not evidence of what happened"
 _RESUME: Final = "If the crawl broke off, start the same command again: it enters or cuts what was left. Otherwise: "
 
@@ -153,9 +155,11 @@ class Links:
         """What is in `warc/` was decided to be kept, and what was decided to be kept is there, once."""
         in_warc = [pointer.type for pointer in entry.warc if pointer.f.startswith("warc/")]
         main = _MAIN_TYPE.get(entry.verdict)
+        if entry.verdict is Verdict.KEPT and entry.reason == TEASER:
+            main = "conversion"  # the words that the page leaves open, and never its response
         if main is None and in_warc:
             self._level.differs(file, where, f"verdict {entry.verdict}, yet records in warc/: {in_warc}", _KEEP)
-        if main is not None and [kind for kind in in_warc if kind in _MAIN_TYPE.values()] != [main]:
+        if main is not None and [kind for kind in in_warc if kind in _MAIN_TYPES] != [main]:
             self._level.differs(
                 file,
                 where,

@@ -201,6 +201,10 @@ class Rules:
                 return _listed_at(facts, signal, held=True)
         return None
 
+    def teaser(self, facts: Facts) -> str:
+        """The words that may be kept of a page decided on with `access.teaser`."""
+        return self.registry.teaser(facts)
+
     def crawl_delay_s(self, facts: Facts) -> float:
         """The Crawl-delay that robots.txt asks of us, in seconds; 0 when it asks for none."""
         return self.registry.crawl_delay_s(facts, self.tokens)

@@ -37,6 +37,7 @@ class Case(NamedTuple):
         failure: why the exchange broke, "" when it did not.
         location: absolute URL of a redirect's target, "" when there is none.
         media_type: of the answer; repeats: the payload was kept before.
+        partial: of the page only what it leaves open may be kept.
     """
 
     stage: str
@@ -51,6 +52,7 @@ class Case(NamedTuple):
     repeats: bool
     licensed: frozenset[Category] = frozenset()
     lifted: Mapping[Category, Standing] = MappingProxyType({})
+    partial: bool = False
 
     def closing(self, purpose: Category) -> Standing | None:
         """The statement that closes a declared use, None when it is open."""
@@ -64,6 +66,9 @@ class Outcome(NamedTuple):
     reason: str
     gate: str
 
+
+#: Reason of a page of which only the words that it leaves open are kept.
+TEASER: Final = "access.teaser"
 
 #: Carrier of what a policy says that a refusal names: its terms, which count only for that refusal.
 TERMS: Final = "terms"
@@ -306,6 +311,8 @@ def _whole(case: Case) -> Outcome | None:
     """Everything was looked at and a use is open."""
     if case.stage != "body":
         return None
+    if case.partial:
+        return Outcome(Verdict.KEPT, TEASER, "body")
     if case.repeats:
         return Outcome(Verdict.UNCHANGED, "payload.identical", "body")
     return Outcome(Verdict.KEPT, "policy.open", "body")

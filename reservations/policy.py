@@ -38,7 +38,7 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Approval(_Table, frozen=True, kw_only=True):
     """Who allowed a setting that is weaker than the shipped floor, when, and why."""
 
-    setting: Literal["profile", "tokens"]
+    setting: Literal["profile", "tokens", "teasers"]
     approver: Annotated[str, msgspec.Meta(min_length=1)]
     reason: Annotated[str, msgspec.Meta(min_length=10)]
     date: Day
@@ -119,6 +119,7 @@ class Policy(_Table, frozen=True, kw_only=True):
     Attributes:
         profile: "strict", "standard" or "letter": which values decide, and what the undeterminable means.
         tokens: whose rules in robots.txt bind besides our own: "own", "class" or "any".
+        teasers: of a page that declares a part of itself closed and says which, the words outside of it are kept.
         purposes: the declared uses; a page is asked for while one of them is open.
         tries: how often a passing failure is tried before it is final.
         ports: ports asked besides those of `high_ports`; high_ports: 1024 and above too.
@@ -135,6 +136,7 @@ class Policy(_Table, frozen=True, kw_only=True):
     date: Day
     profile: Literal["strict", "standard", "letter"] = "standard"
     tokens: Literal["own", "class", "any"] = "class"
+    teasers: bool = False
     purposes: Annotated[tuple[Category, ...], msgspec.Meta(min_length=1)] = (Category.GENAI_TRAIN,)
     tries: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
     ports: tuple[Port, ...] = (80, 443)
@@ -185,6 +187,8 @@ def _weak(policy: Policy) -> Iterator[tuple[str, str]]:
     for setting, value in (("profile", policy.profile), ("tokens", policy.tokens)):
         if value in _WEAK:
             yield setting, _WEAK[value]
+    if policy.teasers:
+        yield "teasers", "teasers are kept of pages that declare a part of themselves closed"
 
 
 def _contradictions(policy: Policy) -> Iterator[tuple[Path, str]]:

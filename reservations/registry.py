@@ -20,6 +20,7 @@ from reservations.datafile import DefinitionError, Fault
 from reservations.decide import (
     DECIDING,
     REPORTED,
+    TEASER,
     Case,
     Outcome,
     Standings,
@@ -194,6 +195,10 @@ class Registry:
         """Every statement in the facts, in canonical order."""
         return self._sight.see(facts, policy, _with_house(token)).signals
 
+    def teaser(self, facts: Facts) -> str:
+        """Of a page that closes a part of itself and says which: the words outside of it; "" of any other."""
+        return self._sight.teaser(facts)
+
     def crawl_delay_s(self, facts: Facts, token: Tokens) -> float:
         """The Crawl-delay that the origin's robots.txt asks of us, in seconds; 0 when it asks for none."""
         robots = self._sight.robots(facts)
@@ -221,6 +226,7 @@ class Registry:
             repeats=facts.repeats is not None,
             licensed=licensed,
             lifted=combine(self._by_id, signals, licensable(self._by_id, values)) if licensed else {},
+            partial=any(signal.reason == TEASER for signal in signals),
         )
 
     def _values(self, signals: tuple[Signal, ...], policy: Policy) -> Values:

@@ -123,8 +123,7 @@ class Sight:
         if location or facts.redirected_from:
             signals += self._redirects(facts, location)
         if facts.body is not None:
-            charset = _charset(facts.head.headers if facts.head else ())
-            page = Page(facts.body, charset, media_type, (facts.url, *(hop.url for hop in facts.redirected_from)))
+            page = _page(facts, facts.body, media_type)
             consulted["body"], linked = self._body(page, names, party, policy)
             signals += linked.signals
             named += linked.named
@@ -140,6 +139,10 @@ class Sight:
         if len(signals) > 1:
             signals.sort(key=self.canonical_order)
         return Seen(tuple(signals), found, heard.missing, consulted, status, media_type, location)
+
+    def teaser(self, facts: Facts) -> str:
+        """Of a page that closes a part of itself and says which: the words outside of it."""
+        return self._pages.teaser(_page(facts, facts.body or b"", "")) if self._pages is not None else ""
 
     def _body(self, page: Page, names: frozenset[str], party: Party, policy: Policy) -> tuple[str, Linked]:
         """What was looked at in the body, and every statement in it. A page stays one, whatever it is called."""
@@ -164,7 +167,7 @@ class Sight:
             signals += self._notices.in_page(html, url)
         signals += self._links.in_xml(body, url, party)
         if self._pages is not None and (read[-1:] == ["html"] or is_answer(page)):
-            signals += self._pages.read(page)
+            signals += self._pages.read(page, teasers=policy.teasers)
         signals += self._files.read_records(body)
         return ", ".join(read) or "no statements in this format", Linked(signals, named)
 
@@ -239,6 +242,11 @@ class Sight:
 @lru_cache(maxsize=64)
 def _lower(tokens: tuple[str, ...]) -> frozenset[str]:
     return frozenset(map(str.lower, tokens))
+
+
+def _page(facts: Facts, body: bytes, media_type: str) -> Page:
+    charset = _charset(facts.head.headers if facts.head else ())
+    return Page(body, charset, media_type, (facts.url, *(hop.url for hop in facts.redirected_from)))
 
 
 def _party(policy: Policy) -> Party:

@@ -28,7 +28,7 @@ HTTP_RESPONSE: Final = "application/http; msgtype=response"
 IDENTICAL_PAYLOAD: Final = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
 NOT_MODIFIED: Final = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
 
-RecordType: TypeAlias = Literal["warcinfo", "response", "request", "metadata", "revisit"]
+RecordType: TypeAlias = Literal["warcinfo", "response", "request", "metadata", "revisit", "conversion"]
 
 Truncated: TypeAlias = Literal["length", "time", "disconnect", "unspecified"]
 """Clause 5.13, why a block ends early: cut at a limit, out of time, connection lost, or any other reason (ours: we
@@ -201,6 +201,25 @@ def revisit_record(capture: Capture, head: bytes, original: Original, *, payload
         target_uri=capture.target_uri,
         extra=(*capture.network(), *refers_to, *profile),
         payload=payload,
+    )
+
+
+def conversion_record(capture: Capture, text: str, *, of: str) -> Record:
+    """Words taken from an answer that itself is not stored (clause 6.8).
+
+    Args:
+        capture: the exchange, with an id for this record.
+        text: the words.
+        of: id of the record with the answer's head.
+    """
+    return Record(
+        type="conversion",
+        record_id=capture.main_id,
+        date=capture.date,
+        content_type="text/plain; charset=utf-8",
+        block=text.encode(),
+        target_uri=capture.target_uri,
+        extra=(("WARC-Refers-To", _bracketed(of)),),
     )
 
 

@@ -155,6 +155,14 @@ class Document:
             key[:2] == known[:2] and (key[2] == known[2] or not (key[2] and known[2])) for known in self.names
         )
 
+    def without(self, parts: Iterable[Element]) -> tuple[str, ...]:
+        """What is shown, paragraph by paragraph, when these parts are cut out. The document is of no use afterwards."""
+        for part in parts:
+            for inner in list(part):
+                part.remove(inner)
+            part.text = None
+        return tuple(filter(None, (" ".join("".join(block).split()) for block in _blocks(self.root))))
+
     def find(self, xpath: str) -> list[Element]:
         """Elements that are not inert."""
         return [element for element in self.root.xpath(xpath)[:200] if not is_inert(element)]

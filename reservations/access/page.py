@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
 from ahocorasick_rs import BytesAhoCorasick
@@ -17,7 +18,7 @@ from lxml import etree
 
 from reservations.access import schema_org
 from reservations.access.document import Document, Finding, is_hidden, is_inert, told
-from reservations.access.selectors import xpath_of
+from reservations.access.selectors import SelectorError, xpath_of
 from reservations.access.tables import Pattern, Tables, Tier, expression_of, load_tables
 from reservations.model import Signal
 from reservations.readers.html import utf8_octets
@@ -85,12 +86,13 @@ class PageReader:
         self._rows = tuple(rows.values())
         self._scan = BytesAhoCorasick(list(rows))
 
-    def read(self, page: Page, *, embedding: bool = False) -> list[Signal]:
+    def read(self, page: Page, *, embedding: bool = False, teasers: bool = False) -> list[Signal]:
         """Every statement on access in a page or an answer in JSON.
 
         Args:
             page: the page.
             embedding: the page embeds the resource; only statements that extend to media count.
+            teasers: where the page says which part of it is closed, what stands outside is taken for open.
         """
         if is_answer(page):
             return self._answer(page)
@@ -98,7 +100,22 @@ class PageReader:
         live = self._live(octets)
         if not live:
             return []
-        return self._signals(self.findings(page, live), page.media_type, embedding=embedding)
+        found = self.findings(page, live)
+        if teasers and self.teaser(page):
+            found = [finding._replace(says=_OUTSIDE.get(finding.says, finding.says)) for finding in found]
+        return self._signals(found, page.media_type, embedding=embedding)
+
+    def teaser(self, page: Page) -> str:
+        """The words outside of the part that the page declares closed; "" where it does not say which part that is."""
+        found = self.findings(page)
+        if not schema_org.all_closed_parts_delimited(found) or any(item.says in _WHOLE for item in found):
+            return ""
+        document = Document(utf8_octets(page.body, page.charset)[:_MOST_PARSED], page.urls)
+        try:
+            closed = [document.find(xpath_of(selector)) for finding in found for selector in finding.delimits]
+        except SelectorError:
+            return ""
+        return "\n\n".join(document.without(chain.from_iterable(closed))) if all(closed) else ""
 
     def _answer(self, page: Page) -> list[Signal]:
         """What a small JSON answer says: an error about subscriptions with status 200, or an offer."""
@@ -186,6 +203,11 @@ def weighed(found: Sequence[Finding]) -> list[Finding]:
 
 
 _DECLARATIONS: Final = ("closed", "metered")
+
+#: What closes all of a page, wherever it says that a part is closed.
+_WHOLE: Final = frozenset({"metered", "challenge", "payment"})
+#: What findings come to for the words outside of a part that is closed: the hint has found what it hinted at.
+_OUTSIDE: Final = {"closed": "teaser", "unclear": "note"}
 
 
 #: Carrier, place, and the page's own words there.
