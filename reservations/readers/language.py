@@ -19,8 +19,9 @@ from ahocorasick_rs import BytesAhoCorasick
 
 from reservations.wording import ACCESS, OBJECTS, TDM, TRAINING, Language, Phrase, Wording, any_of, marks
 
-#: Needles in a page beyond which it is looked at anyway.
+#: Places in a page, beyond which it is looked at anyway.
 _MOST_NEEDLES: Final = 200
+_MOST_SWOLLEN: Final = 2
 _WORDS_OF_A_SENTENCE: Final = 60
 #: Octets within which the words of a phrase stand, tags and character references among them.
 _NEAR: Final = 400
@@ -35,8 +36,9 @@ _FORMAT: Final = re.compile(
 _BLANKS: Final = re.compile(r"\s+")
 #: The end of a sentence: not behind an abbreviation or a single letter, not before a number or a section sign.
 _END: Final = re.compile(
-    r"(?<!\b\w)(?<!\bart)(?<!\babs)(?<!\bsec)(?<!\bnr)(?<!\bno)(?<!\bust)(?<!\bgem)(?<!\bsog)(?<!\bsec)(?<!\bpara)"
-    r"(?<=[^\s.!?])[.!?]+[\"'”»)]*\s+(?![\d§(])|[?]\s+|\s[|•·]\s"
+    r"(?<!\b\w)(?<!\bart)(?<!\babs)(?<!\bsec)(?<!\bnr)(?<!\bno)(?<!\bust)(?<!\bgem)(?<!\bsog)(?<!\bpara)"
+    r"(?<=[^\s.!?])[.!?]+[\"'”»)]*\s+(?![\d§(])|[?]\s+|\s[|•·]\s",
+    re.IGNORECASE,
 )
 #: Octets of what may stand inside of a word unseen: then the octets' own words are not compared.
 _UNSEEN: Final = (
@@ -45,6 +47,8 @@ _UNSEEN: Final = (
 )  # fmt: skip
 
 Span = tuple[int, int]
+#: Runs of octets of which one each is there, and the same as expressions.
+_Beside = tuple[tuple[tuple[bytes, ...], ...], tuple[re.Pattern[bytes], ...]]
 
 
 class Said(NamedTuple):
@@ -77,35 +81,41 @@ class LanguageReader:
             for kind in ("permissions", "negated", "terms", "non_commercial", "traps")
         )
         self._idle = re.compile("|".join(map(_idle, words)))
-        self._marks: dict[bytes, list[list[re.Pattern[bytes]]]] = {}
+        self._marks: dict[bytes, list[_Beside]] = {}
         for mark in sorted(marks(language), key=repr):
+            runs = tuple(tuple(run.encode() for run in sorted(some)) for some in mark.beside)
             for needle in mark.needles:
-                self._marks.setdefault(needle.encode(), []).append(list(map(_octets, mark.beside)))
+                self._marks.setdefault(needle.encode(), []).append((runs, tuple(map(_octets, runs))))
         self._needles = (*self._marks, *_UNSEEN)
         self._scan = BytesAhoCorasick(self._needles)
 
     def may_speak(self, octets: bytes) -> bool:
         """Whether a text in UTF-8, its ASCII letters in lower case, could hold a sentence; says yes when in doubt."""
         found = self._scan.find_matches_as_indexes(octets, overlapping=True)
-        return len(found) > _MOST_NEEDLES or any(self._marked(octets, *match) for match in found)
+        live = {number: self._live(number, octets) for number in {number for number, _, _ in found}}
+        left = _MOST_NEEDLES
+        for number, start, end in found:
+            for others in live[number]:
+                near = octets[max(0, start - _NEAR) : end + _NEAR]
+                left -= 1
+                if left == 0 or all(other.search(near) for other in others):
+                    return True
+        return False
 
-    def _marked(self, octets: bytes, number: int, start: int, end: int) -> bool:
-        """Whether near one needle stands what a phrase has besides."""
-        marks_here = self._marks.get(self._needles[number])
-        if marks_here is None:
-            return True
-        near = octets[max(0, start - _NEAR) : end + _NEAR]
-        return any(all(regex.search(near) for regex in beside) for beside in marks_here)
+    def _live(self, number: int, octets: bytes) -> list[tuple[re.Pattern[bytes], ...]]:
+        """Of the phrases with a needle, what they have besides: those of which all is somewhere in the text."""
+        marks = self._marks.get(self._needles[number], [((), ())])
+        return [others for runs, others in marks if all(any(run in octets for run in some) for some in runs)]
 
     def candidates(self, text: str) -> Iterator[tuple[int, int, str]]:
         """The sentences, or pieces of long ones, that hold a word of what is looked for, with their places."""
         for start, end, sentence in _pieces(plain(text)):
-            if self._scan.find_matches_as_indexes(sentence.encode("utf-8", "replace")):
+            if self._scan.find_matches_as_indexes(sentence.lower().encode("utf-8", "replace")):
                 yield start, end, sentence
 
     def judge(self, sentence: str) -> Said | None:
         """What one sentence says."""
-        text = self._idle.sub(" ", sentence)
+        text = self._idle.sub(" ", sentence.lower())
         anchored = [spans for phrases in self._anchors if (spans := _all(phrases, text))]
         topics = {about: found for about, regex in self._objects if (found := _spans(regex, text))}
         if not (anchored or topics) or text.endswith("?"):
@@ -152,8 +162,9 @@ class LanguageReader:
 
 
 def plain(text: str) -> str:
-    """The form in which texts are compared."""
-    return _BLANKS.sub(" ", _FORMAT.sub("", unicodedata.normalize("NFKC", text))).lower().strip()
+    """The form in which texts are compared, but for the case of letters; one that swells on the way is cut."""
+    normal = unicodedata.normalize("NFKC", text)[: _MOST_SWOLLEN * len(text)]
+    return _BLANKS.sub(" ", _FORMAT.sub("", normal)).strip()
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int, str]]:
@@ -186,10 +197,10 @@ def _spans(regex: re.Pattern[str], text: str) -> list[Span]:
     return [match.span() for match in regex.finditer(text)]
 
 
-def _octets(runs: Iterable[str]) -> re.Pattern[bytes]:
+def _octets(runs: Iterable[bytes]) -> re.Pattern[bytes]:
     """Any of some runs of ASCII; short ones not inside of a word."""
     whole = rb"(?<![a-z0-9])%s(?![a-z0-9])"
-    return re.compile(b"|".join((whole if len(run) <= _SHORT else b"%s") % run.encode() for run in sorted(runs)))
+    return re.compile(b"|".join((whole if len(run) <= _SHORT else b"%s") % run for run in runs))
 
 
 def _all(phrases: Iterable[re.Pattern[str]], text: str) -> list[Span]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -35,6 +36,8 @@ _INLINE: Final = frozenset({
 _ARTICLES: Final = frozenset({"article", "main"})
 _WHOLE: Final = frozenset({"html", "body", *_ARTICLES})
 _SIGN: Final = re.compile(r"[©℗]|\(c\)\s*\d{4}|\bcopyright\b", re.IGNORECASE)
+_SEPARATOR: Final = re.compile(r"[\s_-]+")
+_NO_WORDS: Final = frozenset[str]()
 _WORD: Final = re.compile(r"[^\W\d_]+")
 
 
@@ -160,11 +163,18 @@ class _Notices:
         return not words.isdisjoint(self._legal) and words.isdisjoint(self._not_legal)
 
 
-def _words_of(element: etree._Element) -> set[str]:
-    said = f"{element.get('class') or ''} {element.get('id') or ''}"
-    if element.get("role") == "contentinfo":
-        said += " footer"
-    return {word.lower() for word in re.split(r"[\s_-]+", said[:1024])} if said != " " else set()
+def _words_of(element: etree._Element) -> frozenset[str]:
+    """Words of class and id; the role of a footer makes one."""
+    attributes = element.attrib
+    if not attributes:
+        return _NO_WORDS
+    role = "footer" if attributes.get("role") == "contentinfo" else ""
+    return _split(attributes.get("class", ""), attributes.get("id", ""), role)
+
+
+@lru_cache(maxsize=4096)
+def _split(*said: str) -> frozenset[str]:
+    return frozenset(_SEPARATOR.split(" ".join(text[:512] for text in said).lower()))
 
 
 def _signed(element: etree._Element) -> bool:
