@@ -35,7 +35,7 @@ _INLINE: Final = frozenset({
 })  # fmt: skip
 _ARTICLES: Final = frozenset({"article", "main"})
 _WHOLE: Final = frozenset({"html", "body", *_ARTICLES})
-_SIGN: Final = re.compile(r"[©℗]|\(c\)\s*\d{4}|\bcopyright\b", re.IGNORECASE)
+_SIGNS: Final = ("©", "℗", "(c) 2", "(C) 2", "opyright", "OPYRIGHT")
 _SEPARATOR: Final = re.compile(r"[\s_-]+")
 _NO_WORDS: Final = frozenset[str]()
 _WORD: Final = re.compile(r"[^\W\d_]+")
@@ -124,8 +124,8 @@ class _Notices:
             name = element.get("name") or element.get("property") or ""
             if name.strip().lower() in self._metas and not is_hidden(element):
                 yield Text("html_meta", f"meta {number}", element.get("content") or "")
-        for said in read_markup(page, self._sought).said:
-            yield Text("schema", said.place, said.value)
+        if any(name.encode() in page.lower for name in self._sought.properties):
+            yield from (Text("schema", said.place, said.value) for said in read_markup(page, self._sought).said)
 
     def _of_body(self, root: etree._Element, *, whole: bool) -> Iterator[Text]:
         for number, element in enumerate(self._speaking(root, whole=whole), 1):
@@ -179,9 +179,8 @@ def _split(*said: str) -> frozenset[str]:
 
 def _signed(element: etree._Element) -> bool:
     """Whether the sign of copyright stands in the element's own text."""
-    if element.text and _SIGN.search(element.text[:2048]):
-        return True
-    return any(child.tail and _SIGN.search(child.tail[:2048]) for child in element)
+    texts = (element.text, *(child.tail for child in element))
+    return any(sign in text for text in texts if text for sign in _SIGNS)
 
 
 def _blocks(element: etree._Element, outside: frozenset[str]) -> Iterator[str]:
