@@ -34,6 +34,7 @@ LEADS_AROUND = [
     ("COMPRESSION_ENABLED", True, "decodes a second time"),
     ("AUTOTHROTTLE_ENABLED", True, "pace"),
     ("JOBDIR", "jobs", "frontier"),
+    ("REMOTE_CONTROL_ENABLED", True, "beside the door"),
     ("USER_AGENT", "Mozilla/5.0", "one name"),
     ("DOWNLOADER_MIDDLEWARES", {STOCK + "retry.RetryMiddleware": 550}, "asks again"),
     ("DOWNLOADER_MIDDLEWARES", {STOCK + "redirect.RedirectMiddleware": 600}, "follows past"),
