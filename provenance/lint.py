@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from blocklists.model import Level
 from provenance import builds
 from provenance.rules import shipped_policy, shipped_protocols
+from reservations.access.reviews import review_faults
 from reservations.access.tables import PAGE_TABLES, table_faults
 from reservations.datafile import DefinitionError, Fault
 from reservations.overlay import Weakening, merge, weakenings
@@ -26,6 +27,7 @@ _KINDS: Final[Mapping[str, frozenset[str]]] = {
     "decision": frozenset({"host", "legal_basis", "finding", "authority"}),
     "policy": frozenset({"purposes", "media_types", "profile", "retention", "secret_keys"}),
     "tables": frozenset({"patterns", "metas", "schema", "answers"}),
+    "reviews": {"sites"},
 }
 
 
@@ -67,6 +69,8 @@ def lint_paths(paths: Iterable[Path], today: dt.date) -> Linted:
                 weaker += found.weaker
             case "tables":
                 faults += [str(fault) for fault in table_faults({str(path): text})]
+            case "reviews":
+                faults += [str(fault) for fault in review_faults(text, str(path))]
             case _:
                 protocols[path.name] = str(path), text
     found = _protocols(protocols)

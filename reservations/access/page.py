@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
-from ahocorasick_rs import BytesAhoCorasick
+from ahocorasick_rs import BytesAhoCorasick, Implementation
 from lxml import etree
 
 from reservations.access import schema_org
@@ -84,7 +84,7 @@ class PageReader:
         for literal in (*schema_org.LITERALS, *self._tiers):
             rows.setdefault(literal.encode(), []).append(_DECLARED)
         self._rows = tuple(rows.values())
-        self._scan = BytesAhoCorasick(list(rows))
+        self._scan = BytesAhoCorasick(list(rows), implementation=Implementation.DFA)
 
     def read(self, page: Page, *, embedding: bool = False, teasers: bool = False) -> list[Signal]:
         """Every statement on access in a page or an answer in JSON.

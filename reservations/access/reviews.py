@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from reservations.datafile import DefinitionError, Path, Source
+from reservations.datafile import DefinitionError, Fault, Path, Source
 from reservations.model import Category, Facts, Signal, Value
 from reservations.statement import Place, Reading, Vocabulary
 from reservations.urls import UrlError, origin_of
@@ -105,6 +105,15 @@ class Reviews:
             for where in sorted(doubts):
                 settled.extend(_told(site, "settled", where, speaker))
         return settled
+
+
+def review_faults(text: str, file: str) -> tuple[Fault, ...]:
+    """What is wrong with the file."""
+    try:
+        Reviews.from_toml(text, file=file)
+    except DefinitionError as error:
+        return error.faults
+    return ()
 
 
 def _told(site: SiteReview, value: str, source: str, speaker: Vocabulary) -> Iterator[Signal]:

@@ -7,7 +7,7 @@ import datetime as dt
 import msgspec
 import pytest
 
-from reservations.access.reviews import Reviews
+from reservations.access.reviews import Reviews, review_faults
 from reservations.datafile import DefinitionError
 from reservations.model import Verdict
 from reservations.registry import Registry
@@ -114,3 +114,8 @@ def test_fault_is_named_with_its_place(changed, problem):
         Reviews.from_toml(toml(**changed), file="reviews/sites.toml")
     assert str(error.value).startswith("reviews/sites.toml:")
     assert problem in str(error.value)
+
+
+def test_faults_are_handed_to_who_lints():
+    assert review_faults(toml(), "x.toml") == ()
+    assert [fault.key for fault in review_faults(toml(host="A.example"), "x.toml")] == ["sites[0].host"]
