@@ -16,6 +16,7 @@ from reservations.definition import Label, Meaning, Protocol, load_protocol
 from reservations.model import RESTRICTIVENESS, Category, Value
 from reservations.readers.tokens import TokenList
 from reservations.tables import Approval
+from reservations.wording import lost as lost_sentences
 
 #: Tables of which every shipped row must be there still.
 _ROWS = (
@@ -117,6 +118,7 @@ def _lost_words(before: Protocol, after: Protocol) -> Iterator[str]:
     yield from (f"{name} is changed" for name in _SAME if getattr(before, name) != getattr(after, name))
     if after.statuses[: len(before.statuses)] != before.statuses:
         yield "statuses are changed"
+    yield from lost_sentences(before.language, after.language)
     labels = {label.name: label for label in after.labels}
     for label in before.labels:
         yield from _lost_values(label, labels.get(label.name))

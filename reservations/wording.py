@@ -170,6 +170,45 @@ def faults_of(language: Language | None) -> Iterator[tuple[tuple[str | int, ...]
                     yield ("words", at, kind.name, index), _NEEDS_RUN
 
 
+#: Lists that make a sentence count for less; in all others, what is missing does.
+_LOOSENING: Final = frozenset({"permissions", "negated", "idle", "traps", "outside", "not_legal"})
+
+
+def lost(before: Language | None, after: Language | None) -> Iterator[str]:
+    """What would be read less, or count for less, by other tables; in words."""
+    if before is None:
+        return
+    if after is None:
+        yield "language: no sentence would be read"
+        return
+    yield from _lost_words("language", before, after)
+    yield from (
+        f"language: {anchor.law} is missing or changed" for anchor in before.anchors if anchor not in after.anchors
+    )
+    tongues = {words.language: words for words in after.words}
+    for words in before.words:
+        if words.language in tongues:
+            yield from _lost_words(f"language {words.language}", words, tongues[words.language])
+        else:
+            yield f"language {words.language} is missing"
+    known = {words.language for words in before.words}
+    for words in after.words:
+        if words.language not in known:
+            empty = Wording(language=words.language, source="", date=words.date, tdm=(), training=(), refusals=())
+            yield from _lost_words(f"language {words.language}", empty, words)
+
+
+def _lost_words(name: str, before: Language | Wording, after: Language | Wording) -> Iterator[str]:
+    for field in msgspec.structs.fields(before):
+        was, now = getattr(before, field.name), getattr(after, field.name)
+        if not isinstance(was, tuple) or field.name in ("anchors", "words"):
+            continue
+        if field.name in _LOOSENING:
+            was, now = now, was
+        if odd := sorted(set(was) - set(now)):
+            yield f"{name}, {field.name}: {'new' if field.name in _LOOSENING else 'missing'}: {', '.join(odd)}"
+
+
 def _phrase_faults(path: tuple[str | int, ...], phrases: Words) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for index, phrase in enumerate(phrases):
         if phrase != unicodedata.normalize("NFKC", phrase).lower().strip():

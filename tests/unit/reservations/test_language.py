@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from reservations.datafile import DefinitionError
 from reservations.definition import load_protocol
 from reservations.model import Answer, Facts, Head, Header
+from reservations.overlay import merge
 from reservations.readers.html import HtmlPage
 from reservations.readers.language import LanguageReader, plain
 from reservations.readers.notices import Notices
@@ -311,3 +312,24 @@ def test_fault_in_the_tables_is_named_with_its_place(protocol_texts, before, aft
         load_protocol(text, "language.toml")
     assert problem in str(told.value)
     assert "language.toml:" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ('law = "UrhG § 44b"', 'law = "UrhG § 44c"', "UrhG § 44b is missing"),
+        ('"webscraping", ', "", "language de, access: missing: webscraping"),
+        ('negated = ["inte förbjud*"', 'negated = ["förbjud*"', "language sv, negated: new: förbjud*"),
+        ('language = "pl"', 'language = "xx"', "language pl is missing"),
+        ('metas = ["copyright", ', "metas = [", "language, metas: missing: copyright"),
+        ('"webscraping", ', '"webscraping", "netzfischen", ', ""),
+    ],
+)
+def test_operators_file_that_reads_less_needs_an_approval(protocol_texts, before, after, told):
+    changed = {"language.toml": protocol_texts["language.toml"].replace(before, after, 1)}
+    if told:
+        with pytest.raises(DefinitionError) as fault:
+            merge(protocol_texts, changed)
+        assert told in str(fault.value)
+    else:
+        assert merge(protocol_texts, changed)["language.toml"] == changed["language.toml"]
