@@ -31,6 +31,7 @@ _MAX_TAGS: Final = 2000
 _TAG: Final = re.compile(rb"<meta[\s/](?:[^>\"']|\"[^\"]*+\"|'[^']*+')*+", re.IGNORECASE)
 _ATTRIBUTE: Final = rb"\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))"
 _NAME: Final = re.compile(rb"(?:name|property|http-equiv)" + _ATTRIBUTE, re.IGNORECASE)
+_NAMING: Final = re.compile(rb"\b(?:name|property|http-equiv)\s*=\s*[\"']?\s*([^\s\"'>]*)")
 _CONTENT: Final = re.compile(rb"content" + _ATTRIBUTE, re.IGNORECASE)
 _CHARSET: Final = re.compile(rb"<meta[^>]{0,512}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -61,6 +62,7 @@ class Wanted(NamedTuple):
     metas: Metas
     ours: frozenset[str]
     others: frozenset[str]
+    names: frozenset[bytes]
 
 
 class Found(NamedTuple):
@@ -76,7 +78,8 @@ class Found(NamedTuple):
 def look_for(metas: Metas, ours: frozenset[str], others: frozenset[str] = frozenset()) -> Wanted:
     """What to look for: a meta that is marked `tokens` under our product tokens too, and under those of others."""
     to_tokens = tuple(meta for group in metas.values() for meta in group if meta.meta.tokens)
-    return Wanted({**dict.fromkeys(ours | others, to_tokens), **metas}, ours, others)
+    names = {**dict.fromkeys(ours | others, to_tokens), **metas}
+    return Wanted(names, ours, others, frozenset(name.encode() for name in names))
 
 
 class HtmlPage:
@@ -117,7 +120,7 @@ def read_html(page: HtmlPage, wanted: Wanted, media_type: str, *, embedding: boo
         media_type: of the resource the statements are to cover.
         embedding: the page embeds the resource; only statements that extend to media count.
     """
-    if not _concerns(page.octets, wanted):
+    if not (_names_any(page, wanted) and _concerns(page.octets, wanted)):
         return []
     signals: list[Signal] = []
     for found in _metas(page, wanted.metas):
@@ -161,6 +164,12 @@ def utf8_octets(body: bytes, charset: str) -> bytes:
 def _utf8(body: bytes, declared: str) -> bytes:
     codec = next((codec for prefix, codec in _CODECS if declared.startswith(prefix)), "utf-8")
     return body if body.isascii() and codec != "iso2022_jp" else body.decode(codec, "replace").encode()
+
+
+def _names_any(page: HtmlPage, wanted: Wanted) -> bool:
+    """Whether any attribute that can name a meta has a name that we look for, or one that must be decoded first."""
+    names = set(_NAMING.findall(page.lower))
+    return not names.isdisjoint(wanted.names) or b"\0" in page.octets or any(b"&" in name for name in names)
 
 
 def _concerns(page: bytes, wanted: Wanted) -> bool:

@@ -69,10 +69,7 @@ NOTHING: Final = Markup()
 
 def read_markup(page: HtmlPage, sought: Sought) -> Markup:
     """Everything in a page that is looked for."""
-    rels, scripts, names = _triggers(sought)
-    linked = rels is not None and rels.search(page.lower) is not None
-    inline = scripts is not None and scripts.search(page.lower) is not None
-    said = names is not None and names.search(page.lower) is not None
+    linked, inline, said = (trigger.found_in(page.lower) for trigger in _triggers(sought))
     if not (linked or inline or said):
         return NOTHING
     root = page.root
@@ -87,15 +84,26 @@ def read_markup(page: HtmlPage, sought: Sought) -> Markup:
     )
 
 
+class _Trigger(NamedTuple):
+    """What must stand in a page's octets for something of one kind to be there: a word, and it in its place."""
+
+    words: tuple[bytes, ...]
+    pattern: re.Pattern[bytes]
+
+    def found_in(self, lower: bytes) -> bool:
+        return any(word in lower for word in self.words) and self.pattern.search(lower) is not None
+
+
 @lru_cache(maxsize=64)
-def _triggers(sought: Sought) -> tuple[re.Pattern[bytes] | None, ...]:
-    """Patterns without which nothing of each kind can be there."""
+def _triggers(sought: Sought) -> tuple[_Trigger, ...]:
+    """One trigger for each kind of thing that is looked for."""
     rels = rb"\brel\s*=\s*(?:[\"'][^\"'>]*|)\b(?:%s)\b"
     said = rb"(?:[\"']|\bitemprop\s*=\s*[\"']?|\bproperty\s*=\s*[\"']?(?:[\w-]+:)?)(?:[a-z]+:)?(?:%s)\b"
-    return tuple(
-        re.compile(template % b"|".join(re.escape(word.encode()) for word in sorted(words))) if words else None
-        for template, words in ((rels, sought.relations), (rb"%s", sought.scripts), (said, sought.properties))
-    )
+    triggers = []
+    for template, named in ((rels, sought.relations), (rb"(?:%s)", sought.scripts), (said, sought.properties)):
+        words = tuple(word.encode() for word in sorted(named))
+        triggers.append(_Trigger(words, re.compile(template % b"|".join(map(re.escape, words)))))
+    return tuple(triggers)
 
 
 def _links(root: etree._Element, wanted: frozenset[str]) -> Iterator[PageLink]:
