@@ -37,7 +37,7 @@ from crawler.warc.records import crawl_info
 from crawler.warc.writer import WarcWriter
 from provenance import entry as leaves
 from provenance import keys
-from provenance.installed import code_digest
+from provenance.installed import code_digest, suffix_list_digest
 from provenance.log import LogWriter
 from provenance.rules import Rules
 from reservations._version import __version__
@@ -325,6 +325,7 @@ class Crawl:
             )
             if listed
             else (),
+            psl=suffix_list_digest(),
             weaker=tuple(leaves.Weaker(rule=w.rule, approver=w.approver, reason=w.reason) for w in rules.weakened),
         )
 

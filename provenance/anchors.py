@@ -81,6 +81,11 @@ class Anchors:
         found = ((_STAMP.fullmatch(path.name), path) for path in sorted(self._folder.iterdir()))
         return {int(match[1]): path for match, path in found if match}
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a root is still to be compared."""
+        return bool(self._heads)
+
     def note(self, size: int, note: bytes) -> None:
         """Remember a signed checkpoint of the log that a stamp may be over."""
         if size in self._stamps:

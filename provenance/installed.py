@@ -1,4 +1,4 @@
-"""Which code is installed: one digest over the four packages, in every log and every replay."""
+"""Which code is installed, and which public suffix list: digests that stand in every log."""
 
 from __future__ import annotations
 
@@ -22,3 +22,10 @@ def code_digest() -> str:
                 digest.update(f"{package}/{path.relative_to(root)}\0".encode())
                 digest.update(path.read_bytes())
     return "sha256:" + digest.hexdigest()
+
+
+@functools.cache
+def suffix_list_digest() -> str:
+    """Digest of the bundled public suffix list, by which sites are told apart."""
+    snapshot = resources.files("tldextract").joinpath(".tld_set_snapshot").read_bytes()
+    return "sha256:" + hashlib.sha256(snapshot).hexdigest()

@@ -14,7 +14,7 @@ from typing import Final
 from provenance.disk import Disk, replace
 from provenance.log import lock
 from provenance.segments import half_sealed, is_sealed, read_leaves, seal_segment, segments
-from provenance.tree import root_of
+from provenance.tree import node_hash
 from provenance.warcfile import open_regular
 
 TILES: Final = "tile"
@@ -44,13 +44,20 @@ class Tiles:
         if len(row) == TILE_HASHES:
             self._emit(f"{TILES}/{level}/{_number(self._done[level])}", b"".join(row))
             self._levels[level], self._done[level] = [], self._done[level] + 1
-            self.add(root_of(row), level + 1)
+            self.add(_root(row), level + 1)
 
     def finish(self) -> None:
         """Give out the partial tiles at the right edge."""
         for level, row in enumerate(self._levels):
             if row:
                 self._emit(f"{TILES}/{level}/{_number(self._done[level])}.p/{len(row)}", b"".join(row))
+
+
+def _root(row: list[bytes]) -> bytes:
+    """The root of a full tile: row by row, which is faster than leaf by leaf."""
+    while len(row) > 1:
+        row = [node_hash(row[at], row[at + 1]) for at in range(0, len(row), 2)]
+    return row[0]
 
 
 def _number(index: int) -> str:
@@ -107,8 +114,7 @@ class TileCheck:
 
     def add(self, hashed: bytes) -> None:
         """Take in one leaf hash."""
-        if self.wanted:
-            self._tiles.add(hashed)
+        self._tiles.add(hashed)
 
     def finish(self) -> list[str]:
         """The tiles that are not those of this tree."""

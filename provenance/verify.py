@@ -34,6 +34,7 @@ See = Callable[[Leaf], None]
 """Told each leaf of the log, in order."""
 
 LEVELS: Final = ("L1", "L2", "L3", "L4")
+_PRINTABLE: Final = bytes(range(0x20, 0x7F))
 _MAX_VERIFIER_BYTES: Final = 4_096
 _MAX_SHOWN: Final = 20
 _PROGRESS_LINES: Final = 4_096
@@ -156,8 +157,10 @@ class _Integrity:
             erased = None
         hashed = leaf_hash(line) if erased is None else erased.hash
         self._tree.append(hashed)
-        self._tiles.add(hashed)
-        self._anchors.at(self._tree)
+        if self._tiles.wanted:
+            self._tiles.add(hashed)
+        if self._anchors.waiting:
+            self._anchors.at(self._tree)
         self._compare_head()
         self._level.count("entries")
         entry = self._entry(line, name, number) if erased is None else None
@@ -169,9 +172,10 @@ class _Integrity:
         if erased is not None:
             self._erased[seq] = erased.by
         self._note(entry, name, number)
-        leaf = Leaf(seq=seq, file=name, number=number, line=line, hash=hashed, entry=entry, erased=erased)
-        for part in see:
-            part(leaf)
+        if see:
+            leaf = Leaf(seq=seq, file=name, number=number, line=line, hash=hashed, entry=entry, erased=erased)
+            for part in see:
+                part(leaf)
 
     def _entry(self, line: bytes, name: str, number: int) -> Entry | None:
         try:
@@ -179,7 +183,7 @@ class _Integrity:
         except ValueError as error:
             self._level.differs(name, f"line {number}", f"no entry ({error})", _KEEP)
             return None
-        if not (line.isascii() and line.decode("ascii").isprintable()):
+        if line.translate(None, _PRINTABLE):
             self._level.differs(name, f"line {number}", "holds characters that a log line never does", _KEEP)
         return entry
 

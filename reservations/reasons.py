@@ -23,5 +23,6 @@ CORE: Final[Mapping[str, str]] = MappingProxyType({
     "transfer.encoding": "The answer uses a content coding that cannot be read.",
     "scope.media-type": "The page is of a media type that was not asked for.",
     "payload.identical": "The payload is identical with one that this crawl has kept already.",
+    "record.erased": "What was kept of the page was erased afterwards, on legal demand.",
     "crawl.interrupted": "The attempt was cut off by the end of the crawl process.",
 })  # fmt: skip
