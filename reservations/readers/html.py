@@ -27,6 +27,7 @@ _MAX_OCTETS: Final = 1 << 20
 _MAX_OCTETS_LONG_HEAD: Final = 4 << 20
 _PRESCAN_OCTETS: Final = 1024
 _MAX_TAGS: Final = 2000
+_LONG_TAG: Final = 65_536
 
 _TAG: Final = re.compile(rb"<meta[\s/](?:[^>\"']|\"[^\"]*+\"|'[^']*+')*+", re.IGNORECASE)
 _ATTRIBUTE: Final = rb"\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))"
@@ -120,7 +121,7 @@ def read_html(page: HtmlPage, wanted: Wanted, media_type: str, *, embedding: boo
         media_type: of the resource the statements are to cover.
         embedding: the page embeds the resource; only statements that extend to media count.
     """
-    if not (_names_any(page, wanted) and _concerns(page.octets, wanted)):
+    if not _concerns(page, wanted):
         return []
     signals: list[Signal] = []
     for found in _metas(page, wanted.metas):
@@ -166,27 +167,29 @@ def _utf8(body: bytes, declared: str) -> bytes:
     return body if body.isascii() and codec != "iso2022_jp" else body.decode(codec, "replace").encode()
 
 
-def _names_any(page: HtmlPage, wanted: Wanted) -> bool:
-    """Whether any attribute that can name a meta has a name that we look for, or one that must be decoded first."""
-    names = set(_NAMING.findall(page.lower))
-    return not names.isdisjoint(wanted.names) or b"\0" in page.octets or any(b"&" in name for name in names)
-
-
-def _concerns(page: bytes, wanted: Wanted) -> bool:
+def _concerns(page: HtmlPage, wanted: Wanted) -> bool:
     """Whether any meta tag might say something that we look for. Says yes whenever in doubt."""
-    for number, tag in enumerate(_TAG.finditer(page)):
-        text = tag[0]
-        if b"&" in text or b"\0" in text or number > _MAX_TAGS:
+    if b"\0" in page.octets:
+        return True
+    for number, match in enumerate(_NAMING.finditer(page.lower)):
+        if b"&" in match[1] or number > _MAX_TAGS:
             return True
-        names = {_value(match).lower() for match in _NAME.finditer(text)} & wanted.metas.keys()
-        if not names:
-            continue
-        readers = [meta for name in names for meta in wanted.metas[name]]
-        if names & wanted.others or any(
-            _speaks(_value(match), readers, wanted.ours) for match in _CONTENT.finditer(text)
-        ):
+        if match[1] in wanted.names and _tag_concerns(page, match.start(), wanted):
             return True
     return False
+
+
+def _tag_concerns(page: HtmlPage, at: int, wanted: Wanted) -> bool:
+    """Whether the meta tag that holds the attribute at a place says something; yes when no such tag is found."""
+    start = page.lower.rfind(b"<meta", max(0, at - _LONG_TAG), at)
+    tag = _TAG.match(page.octets, start) if start >= 0 else None
+    if tag is None or tag.end() <= at or b"&" in tag[0]:
+        return True
+    names = {_value(match).lower() for match in _NAME.finditer(tag[0])} & wanted.metas.keys()
+    readers = [meta for name in names for meta in wanted.metas[name]]
+    return bool(names & wanted.others) or any(
+        _speaks(_value(match), readers, wanted.ours) for match in _CONTENT.finditer(tag[0])
+    )
 
 
 def _value(match: re.Match[bytes]) -> str:
