@@ -32,7 +32,7 @@ _LONG_TAG: Final = 65_536
 _TAG: Final = re.compile(rb"<meta[\s/](?:[^>\"']|\"[^\"]*+\"|'[^']*+')*+", re.IGNORECASE)
 _ATTRIBUTE: Final = rb"\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))"
 _NAME: Final = re.compile(rb"(?:name|property|http-equiv)" + _ATTRIBUTE, re.IGNORECASE)
-_NAMING: Final = re.compile(rb"\b(?:name|property|http-equiv)\s*=\s*[\"']?\s*([^\s\"'>]*)")
+_NAMING: Final = re.compile(rb"(?:name|property|http-equiv)\s*=\s*[\"']?\s*([^\s\"'>]*)")
 _CONTENT: Final = re.compile(rb"content" + _ATTRIBUTE, re.IGNORECASE)
 _CHARSET: Final = re.compile(rb"<meta[^>]{0,512}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))

@@ -69,7 +69,10 @@ NOTHING: Final = Markup()
 
 def read_markup(page: HtmlPage, sought: Sought) -> Markup:
     """Everything in a page that is looked for."""
-    linked, inline, said = (trigger.found_in(page.lower) for trigger in _triggers(sought))
+    words, triggers = _triggers(sought)
+    if not any(word in page.lower for word in words):
+        return NOTHING
+    linked, inline, said = (trigger is not None and trigger.search(page.lower) is not None for trigger in triggers)
     if not (linked or inline or said):
         return NOTHING
     root = page.root
@@ -84,26 +87,21 @@ def read_markup(page: HtmlPage, sought: Sought) -> Markup:
     )
 
 
-class _Trigger(NamedTuple):
-    """What must stand in a page's octets for something of one kind to be there: a word, and it in its place."""
-
-    words: tuple[bytes, ...]
-    pattern: re.Pattern[bytes]
-
-    def found_in(self, lower: bytes) -> bool:
-        return any(word in lower for word in self.words) and self.pattern.search(lower) is not None
-
-
 @lru_cache(maxsize=64)
-def _triggers(sought: Sought) -> tuple[_Trigger, ...]:
-    """One trigger for each kind of thing that is looked for."""
+def _triggers(sought: Sought) -> tuple[tuple[bytes, ...], tuple[re.Pattern[bytes] | None, ...]]:
+    """Words without which nothing can be there, and a pattern for each kind of thing that is looked for."""
     rels = rb"\brel\s*=\s*(?:[\"'][^\"'>]*|)\b(?:%s)\b"
     said = rb"(?:[\"']|\bitemprop\s*=\s*[\"']?|\bproperty\s*=\s*[\"']?(?:[\w-]+:)?)(?:[a-z]+:)?(?:%s)\b"
-    triggers = []
-    for template, named in ((rels, sought.relations), (rb"(?:%s)", sought.scripts), (said, sought.properties)):
-        words = tuple(word.encode() for word in sorted(named))
-        triggers.append(_Trigger(words, re.compile(template % b"|".join(map(re.escape, words)))))
-    return tuple(triggers)
+    kinds = ((rels, sought.relations), (rb"(?:%s)", sought.scripts), (said, sought.properties))
+    patterns = []
+    every: set[bytes] = set()
+    for template, named in kinds:
+        words = sorted(word.encode() for word in named)
+        every.update(words)
+        patterns.append(re.compile(template % b"|".join(map(re.escape, words))) if words else None)
+    # One that holds another can only be there with it.
+    shortest = [word for word in sorted(every) if not any(other in word for other in every - {word})]
+    return tuple(shortest), tuple(patterns)
 
 
 def _links(root: etree._Element, wanted: frozenset[str]) -> Iterator[PageLink]:
