@@ -116,3 +116,6 @@ def _in_the_body(protocol: Protocol) -> Iterator[Carrier]:
     yield from (Carrier(f"XML `{record.elements[0]}`", _IN_BODY) for record in protocol.xml_records)
     if protocol.file_findings:
         yield Carrier("form of the file", _IN_BODY)
+    if protocol.language is not None:
+        yield Carrier("sentences in comments of robots.txt and ai.txt", _BEFORE)
+        yield Carrier("sentences in metadata and notices of a page", _IN_BODY)
