@@ -1,0 +1,102 @@
+"""`check` on saved files and WARC files: each protocol's answer and the combined one, without a network."""
+
+import gzip
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from crawler import verbs
+from crawler.cli import app
+
+RUN = CliRunner()
+PAGE = "<!doctype html><title>t</title>{head}<p>Text."
+URL = "https://site.example/a"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _with_crawling_verbs():
+    if "check" not in {command.callback.__name__ for command in app.registered_commands}:
+        verbs.add_to(app)
+
+
+def check(*words):
+    ran = RUN.invoke(app, ["check", *map(str, words), "--json"])
+    return ran.exit_code, [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
+
+
+def record(url, body, *headers, kind="response"):
+    block = "\r\n".join(["HTTP/1.1 200 OK", *headers, f"Content-Length: {len(body)}", "", ""]).encode() + body.encode()
+    head = f"WARC/1.1\r\nWARC-Type: {kind}\r\nWARC-Target-URI: {url}\r\nContent-Length: {len(block)}\r\n\r\n"
+    return head.encode() + block + b"\r\n\r\n"
+
+
+def warc(folder, *records, name="a.warc.gz"):
+    path = folder / name
+    path.write_bytes(b"".join(gzip.compress(item) if name.endswith(".gz") else item for item in records))
+    return path
+
+
+def test_saved_page_is_decided_on_and_each_protocol_answers(tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text(PAGE.format(head='<meta name="robots" content="noai">'), "utf-8")
+    code, [told] = check(path, "--url", URL)
+    assert code == 1
+    assert (told["decision"]["verdict"], told["decision"]["reason"]) == ("discarded", "page-robots.noai")
+    answer = told["protocols"]["page-robots"]
+    assert answer["decisive"]
+    assert answer["effective"]["genai-train"] == "deny"
+    assert not told["protocols"]["tdmrep"]["decisive"]
+    assert "https://site.example/robots.txt" in told["not_saved"]
+
+
+def test_open_page_would_be_kept(tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text(PAGE.format(head=""), "utf-8")
+    assert check(path)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["a.warc.gz", "a.warc"])
+def test_responses_of_a_warc_file_are_decided_on_with_its_own_robots_txt(tmp_path, name):
+    html = "Content-Type: text/html"
+    path = warc(
+        tmp_path,
+        record(URL, "GET", kind="request"),
+        record(URL, PAGE.format(head=""), html),
+        record("https://site.example/b", PAGE.format(head=""), html, "tdm-reservation: 1"),
+        record("https://other.example/", PAGE.format(head=""), html),
+        record("https://site.example/robots.txt", "User-agent: *\nDisallow: /a\n", "Content-Type: text/plain"),
+        name=name,
+    )
+    code, told = check(path)
+    assert code == 1
+    assert [(item["url"], item["decision"]["verdict"]) for item in told] == [
+        (URL, "refused"),
+        ("https://site.example/b", "aborted"),
+        ("https://other.example/", "kept"),
+        ("https://site.example/robots.txt", "kept"),
+    ]
+    assert "https://site.example/robots.txt" not in told[0]["not_saved"]
+    code, told = check(path, "--url", "https://other.example/")
+    assert (code, len(told)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no WARC", b"WARC/1.1\r\n\r\n", b"WARC/1.1\r\nContent-Length: 99999999999\r\n\r\n"]
+)
+def test_what_is_no_warc_file_is_said_to_be_none(tmp_path, content):
+    path = tmp_path / "a.warc"
+    path.write_bytes(content)
+    ran = RUN.invoke(app, ["check", str(path)])
+    assert ran.exit_code == 2
+    assert str(ran.exception) == "2"
+
+
+def test_table_names_what_spoke_and_what_decided(tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text(PAGE.format(head='<meta name="tdm-reservation" content="1">'), "utf-8")
+    told = RUN.invoke(app, ["check", str(path)], env={"COLUMNS": "200"}).stdout
+    row = next(line for line in told.splitlines() if "tdmrep " in line and "│" in line)
+    assert "body meta 1" in row
+    assert "refuses" in row
+    assert "yes" in row

@@ -1,0 +1,117 @@
+"""`lint` and `protocols` as policy staff see them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from crawler.cli import app
+from provenance.rules import shipped_policy, shipped_protocols
+
+RUN = CliRunner()
+DEMO_DECISION = Path(__file__).parents[3] / "crawler/demo/blocklist/court-of-example.toml"
+APPROVED = """
+[[approvals]]
+setting = "profile"
+approver = "A. Approver"
+reason = "a trial, until May"
+date = "2026-11-22"
+"""
+
+
+def lint(*paths):
+    ran = RUN.invoke(app, ["lint", *map(str, paths)])
+    return ran.exit_code, ran.stdout
+
+
+def test_shipped_files_have_no_faults():
+    assert lint() == (0, "Nothing is wrong.\n")
+
+
+def test_files_of_all_kinds_in_a_folder_are_told_apart(tmp_path):
+    (tmp_path / "policy.toml").write_text(shipped_policy(), "utf-8")
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "court.toml").write_text(DEMO_DECISION.read_text("utf-8"), "utf-8")
+    for name in ("tdmrep.toml", "crawler-tokens.toml"):
+        (tmp_path / name).write_text(shipped_protocols()[name], "utf-8")
+    assert lint(tmp_path) == (0, "Nothing is wrong.\n")
+
+
+def test_every_fault_of_every_file_is_named_with_its_line(tmp_path):
+    (tmp_path / "policy.toml").write_text(shipped_policy().replace("tries = 3", "tries = 99"), "utf-8")
+    (tmp_path / "mine.toml").write_text('id = "mine"\nordr = 1\nreviewed = "soon"\n', "utf-8")
+    (tmp_path / "broken.toml").write_text("= 1", "utf-8")
+    decision = DEMO_DECISION.read_text("utf-8").replace("tier = 1", "tier = 9")
+    (tmp_path / "court.toml").write_text(decision, "utf-8")
+    code, told = lint(tmp_path)
+    assert code == 1
+    line = shipped_policy().splitlines().index("tries = 3") + 1
+    for expected in (
+        f"{tmp_path}/policy.toml:{line}: tries: ",
+        f"{tmp_path}/mine.toml:2: ordr: unknown key; allowed: ",
+        f"{tmp_path}/mine.toml:3: reviewed: ",
+        f"{tmp_path}/mine.toml:1: steward: missing",
+        f"{tmp_path}/broken.toml:1: (file): not valid TOML",
+        "tier",
+    ):
+        assert expected in told, expected
+
+
+def test_weaker_policy_is_shown_though_it_is_in_order(tmp_path):
+    weaker = shipped_policy().replace('profile = "standard"', 'profile = "letter"')
+    (tmp_path / "policy.toml").write_text(weaker + APPROVED, "utf-8")
+    code, told = lint(tmp_path / "policy.toml")
+    assert code == 0
+    assert told.startswith("WEAKER THAN THE SHIPPED FLOOR: ")
+    assert "profile = letter (approved by A. Approver: a trial, until May)" in told
+
+
+def test_weaker_protocol_without_approval_is_a_fault(tmp_path):
+    text = shipped_protocols()["trust-txt.toml"].replace('also_at = ["/.well-known/trust.txt"]\n', "")
+    (tmp_path / "trust-txt.toml").write_text(text, "utf-8")
+    code, told = lint(tmp_path)
+    assert code == 1
+    assert "weaker than the shipped rules" in told
+
+
+def test_file_that_is_not_there_is_no_fault_of_a_file(tmp_path):
+    assert lint(tmp_path / "nothing.toml")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ('since = "2027-01-01"', "must not be before since"),
+        ('purposes = ["crawl"]', "no licence opens crawl"),
+        ('origins = ["site.example"]', "origins"),
+    ],
+)
+def test_licences_of_a_policy_are_looked_at(tmp_path, change, problem):
+    good = {
+        "id": 'id = "l"', "origins": 'origins = ["https://site.example"]', "purposes": 'purposes = ["genai-train"]',
+        "since": 'since = "2026-01-01"', "until": 'until = "2026-12-31"', "evidence": 'evidence = "contract"',
+    }  # fmt: skip
+    path = tmp_path / "policy.toml"
+    path.write_text(shipped_policy() + "\n[[licences]]\n" + "\n".join(good.values()), "utf-8")
+    assert lint(path)[0] == 0
+    changed = {**good, change.partition(" ")[0]: change}
+    path.write_text(shipped_policy() + "\n[[licences]]\n" + "\n".join(changed.values()), "utf-8")
+    code, told = lint(path)
+    assert code == 1
+    assert problem in told
+
+
+def test_protocols_are_listed_with_what_they_bind_and_when_they_were_reviewed():
+    told = json.loads(RUN.invoke(app, ["protocols", "--json"]).stdout)
+    rows = {row["id"]: row for row in told["protocols"]}
+    assert rows["tdmrep"]["binds"]["genai-train"] == "B"
+    assert rows["tdmrep"]["binds"]["search"] == "b"
+    assert rows["trust-txt"]["binds"]["search"] == "-"
+    assert "/.well-known/trust.txt" in rows["trust-txt"]["carriers"]
+    assert "B: binds by default" in RUN.invoke(app, ["protocols", "--matrix"]).stdout
+
+
+def test_stale_reviews_are_named():
+    ran = RUN.invoke(app, ["protocols", "--stale-after", "-1"])
+    assert "Not reviewed for more than -1 days: access, " in ran.stdout
