@@ -21,7 +21,7 @@ pytestmark = pytest.mark.crawl
 
 BIN = Path(sys.executable).parent
 PORTS = Ports(28080, 28443)
-FLIPS_PER_FILE = 8
+FLIPS_PER_FILE = 6
 
 
 class Crawled:

@@ -97,10 +97,7 @@ def full(crawl, what, after, command):
     return crawl.run([sys.executable, PROJECT / "tests/support/failing.py", what, str(after), *command[3:]])
 
 
-@pytest.mark.parametrize(
-    ("what", "after"),
-    [("log", 40_000), ("log", 60_001), ("warc", 40_000), ("warc", 60_011), ("create", 1), ("sync", 12)],
-)
+@pytest.mark.parametrize(("what", "after"), [("log", 40_001), ("warc", 40_000), ("create", 1), ("sync", 12)])
 def test_full_disk_in_the_middle_stops_the_crawl_and_the_same_command_finishes_it(crawling, serve, what, after):
     site = serve(chain())
     crawl = crawling(site)
