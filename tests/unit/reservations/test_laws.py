@@ -16,7 +16,7 @@ from reservations.registry import Registry
 RSL = "https://rslstandard.org/rsl"
 ABSENT = Answer(url="", status=404)
 PROFILES = ("strict", "standard", "letter")
-AT_LEISURE = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
+AT_LEISURE = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 def licence(inner, url="/"):
