@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from provenance import verbs, verbs_blocklist, verbs_diff, verbs_erase, verbs_policy, verbs_proof, verbs_review
+from provenance import (
+    verbs,
+    verbs_blocklist,
+    verbs_diff,
+    verbs_erase,
+    verbs_policy,
+    verbs_proof,
+    verbs_review,
+    verbs_statement,
+)
 from reservations._version import __version__
 
 app = typer.Typer(
@@ -48,6 +57,7 @@ verbs_erase.add_to(app)
 verbs_policy.add_to(app)
 verbs_diff.add_to(app)
 app.add_typer(verbs_blocklist.app)
+verbs_review.app.add_typer(verbs_statement.app)
 app.add_typer(verbs_review.app)
 
 

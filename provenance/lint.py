@@ -27,7 +27,7 @@ _KINDS: Final[Mapping[str, frozenset[str]]] = {
     "decision": frozenset({"host", "legal_basis", "finding", "authority"}),
     "policy": frozenset({"purposes", "media_types", "profile", "retention", "secret_keys"}),
     "tables": frozenset({"patterns", "metas", "schema", "answers"}),
-    "reviews": frozenset({"sites"}),
+    "reviews": frozenset({"sites", "statements"}),
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -34,7 +34,7 @@ Data = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 _SHOWN: Final = 20
-_HEAD: Final = """\
+HEAD: Final = """\
 # What people decided on sites that rules could not judge. Written by `knockfirst review decide`; may be edited by hand
 # and is checked before every crawl. A decision counts for its site and reason alone, and until it expires.
 """
@@ -129,10 +129,10 @@ def decide(
 ) -> None:
     """Decide on a site that is held. Counts from the next start of a crawl, for this site and reason alone."""
     if data is None:
-        _fail("--data or KNOCKFIRST_DATA: name the folder that holds the operator's own rules", 2)
+        fail("--data or KNOCKFIRST_DATA: name the folder that holds the operator's own rules", 2)
     held = _groups(out).get((host, reason))
     if not held:
-        _fail(f"{host}: nothing of it is held for {reason} in {out}; `knockfirst review list` shows what is", 1)
+        fail(f"{host}: nothing of it is held for {reason} in {out}; `knockfirst review list` shows what is", 1)
     row = {
         "host": host,
         "path": path,
@@ -144,14 +144,14 @@ def decide(
         "expires": expires,
         "evidence": f"{_origin(out)}, entry {held[0].seq}",
     }
-    table = "\n[[sites]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in row.items())
-    text = (_read(data) or _HEAD) + table
+    table = toml_table("sites", row)
+    text = (filed_text(data) or HEAD) + table
     try:
         Reviews.from_toml(text)
     except DefinitionError as error:
-        _fail("\n".join(str(fault) for fault in error.faults), 1)
+        fail("\n".join(str(fault) for fault in error.faults), 1)
     if not dry_run:
-        _write(data / REVIEWS_FILE, text)
+        write_whole(data / REVIEWS_FILE, text)
     if as_json:
         typer.echo(json.dumps({"file": str(data / REVIEWS_FILE), "written": not dry_run, "decision": row}))
     else:
@@ -174,7 +174,7 @@ def _groups(out: Path) -> dict[tuple[str, str], list[DecisionEntry]]:
                 if _waits(entry):
                     held[entry.url] = entry
     except (OSError, LogError, ValueError) as error:
-        _fail(str(error), 2)
+        fail(str(error), 2)
     groups: dict[tuple[str, str], list[DecisionEntry]] = {}
     for entry in held.values():
         groups.setdefault((_host(entry.url), entry.reason), []).append(entry)
@@ -234,21 +234,27 @@ def _origin(out: Path) -> str:
     return out.name
 
 
-def _read(data: Path) -> str:
+def toml_table(name: str, row: Mapping[str, str]) -> str:
+    """A row of the file, as text to append to it."""
+    return f"\n[[{name}]]\n" + "".join(f"{key} = {json.dumps(row[key], ensure_ascii=False)}\n" for key in row)
+
+
+def filed_text(data: Path) -> str:
+    """The file as it stands, empty when there is none."""
     try:
         return site_reviews(data)
     except OSError as error:
-        _fail(str(error), 2)
+        fail(str(error), 2)
 
 
 def _reviews(data: Path | None) -> Reviews:
     try:
-        return Reviews.from_toml(_read(data) if data else "")
+        return Reviews.from_toml(filed_text(data) if data else "")
     except DefinitionError as error:
-        _fail("\n".join(str(fault) for fault in error.faults), 2)
+        fail("\n".join(str(fault) for fault in error.faults), 2)
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """The whole file or none of it."""
     beside = path.with_suffix(".new")
     try:
@@ -259,9 +265,10 @@ def _write(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        _fail(f"{path} cannot be written: {error}", 2)
+        fail(f"{path} cannot be written: {error}", 2)
 
 
-def _fail(what: str, code: int) -> NoReturn:
+def fail(what: str, code: int) -> NoReturn:
+    """Say what is wrong, and end with this exit code."""
     typer.echo(plain_lines(what), err=True)
     raise typer.Exit(code)

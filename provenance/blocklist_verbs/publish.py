@@ -45,7 +45,7 @@ def compile_(
 ) -> None:
     """Compile the decisions of a folder and sign the build."""
     with told(as_json=as_json):
-        signer = _signer(key.expanduser())
+        signer = signer_of(key.expanduser())
         if second and second == person_of(signer.name):
             raise BlocklistError(f"{second} signs the build.", "--second", "Another person has to look at it.")
         now = common.now()
@@ -90,7 +90,7 @@ def keygen(
 def sign(build: Build, *, key: KeyFile = DEFAULT_KEY, as_json: Json = False) -> None:
     """Add your signature to a build that somebody else signed: your approval of it is then more than a name."""
     with told(as_json=as_json):
-        signer = _signer(key.expanduser())
+        signer = signer_of(key.expanduser())
         files, signature = builds.read_build(build)
         Blocklist.open(files.indexed, files.manifest)
         fresh = sign_manifest(files.manifest, signer)
@@ -159,7 +159,7 @@ def _summary(blocklist: Blocklist) -> list[str]:
     return lines
 
 
-def _signer(path: Path) -> StaffKey:
+def signer_of(path: Path) -> StaffKey:
     """The private key, under the name that its .pub file gives it."""
     public = _public_file(path)
     try:

@@ -2,6 +2,7 @@
 
 A decision settles one reason code on the site it names, and nothing else: it turns what is undeterminable there into
 nothing said, or refuses the site. It never lifts a refusal or a condition. Expired decisions say nothing.
+Signed statements of the sites' operators stand in the same file and count as `open`; staff's `closed` outranks them.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from reservations.datafile import DefinitionError, Fault, Path, Source
+from reservations.access.statements import SETTLES, Day, Filed, open_statement
+from reservations.datafile import DefinitionError, Fault, Source
 from reservations.model import Category, Facts, Signal, Value
+from reservations.signed_note import NoteError
 from reservations.statement import Place, Reading, Vocabulary
 from reservations.urls import UrlError, origin_of
 
@@ -24,7 +27,6 @@ REVIEWS_FILE: Final = "reviews/sites.toml"
 MOST_DAYS: Final = 366
 
 _LABEL: Final = "page"
-Day = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,30 +64,45 @@ class SiteReview(_Table, frozen=True, kw_only=True):
 
 class _File(_Table, frozen=True, kw_only=True):
     sites: tuple[SiteReview, ...] = ()
+    statements: tuple[Filed, ...] = ()
 
 
 class Reviews:
     """The decisions in force.
 
     Attributes:
-        sites: of each site, path and reason the last one in the file; those above it are its history.
+        sites: of each site, path and reason the last one in the file, those above it being its history; then what
+            operators of sites stated.
     """
 
-    def __init__(self, sites: Iterable[SiteReview] = ()) -> None:
-        self.sites = tuple({(site.host, site.path, site.reason): site for site in sites}.values())
+    def __init__(self, sites: Iterable[SiteReview] = (), stated: Iterable[SiteReview] = ()) -> None:
+        self.sites = (*{(site.host, site.path, site.reason): site for site in sites}.values(), *stated)
         self._by_host: dict[str, list[SiteReview]] = {}
         for site in self.sites:
             self._by_host.setdefault(site.host, []).append(site)
 
     @classmethod
     def from_toml(cls, text: str, *, file: str = REVIEWS_FILE) -> Reviews:
-        """Reads the file; raises DefinitionError with all faults. An empty text holds no decisions."""
+        """Reads the file and checks all signatures in it; raises DefinitionError with all faults.
+
+        An empty text holds no decisions.
+        """
         source = Source(text, file)
         read = source.read(_File)
-        faults = [source.fault(path, problem) for path, problem in _contradictions(read)]
+        faults = [
+            source.fault(("sites", at, key), problem)
+            for at, site in enumerate(read.sites)
+            for key, problem in _contradictions(site)
+        ]
+        stated: list[SiteReview] = []
+        for at, filed in enumerate(read.statements):
+            try:
+                stated.append(stated_review(filed))
+            except NoteError as error:
+                faults.append(source.fault(("statements", at, "note"), f"the statement does not count: {error}"))
         if faults:
             raise DefinitionError(faults)
-        return cls(read.sites)
+        return cls(read.sites, stated)
 
     def settle(self, facts: Facts, signals: list[Signal], speaker: Vocabulary | None) -> list[Signal]:
         """The statements, those that a person has settled for this site without what they left unknown."""
@@ -105,6 +122,33 @@ class Reviews:
             for where in sorted(doubts):
                 settled.extend(_told(site, "settled", where, speaker))
         return settled
+
+
+def stated_review(filed: Filed) -> SiteReview:
+    """What the operator of a site signed, as a decision on that site.
+
+    Raises:
+        NoteError: it does not count, and why: its signature, its key, its site, or what it says.
+    """
+    try:
+        statement = open_statement(filed)
+    except DefinitionError as error:
+        raise NoteError("; ".join(str(fault) for fault in error.faults)) from error
+    review = SiteReview(
+        host=statement.site,
+        path=statement.path,
+        reason=SETTLES,
+        finding=statement.says,
+        by=f"the site itself (signed by {filed.signer}; key from {filed.key_from}; filed by {filed.by})",
+        why=statement.because,
+        decided=statement.date,
+        expires=statement.expires,
+        evidence=f"note signed by {filed.key}",
+    )
+    problems = [f"{key}: {problem}" for key, problem in _contradictions(review)]
+    if problems:
+        raise NoteError("; ".join(problems))
+    return review
 
 
 def review_faults(text: str, file: str) -> tuple[Fault, ...]:
@@ -141,21 +185,19 @@ def _known(values: dict[Category, Value]) -> dict[Category, Value]:
     return {category: value for category, value in values.items() if value is not Value.UNDETERMINABLE}
 
 
-def _contradictions(read: _File) -> Iterator[tuple[Path, str]]:
-    """What the types cannot say."""
-    for at, site in enumerate(read.sites):
-        path: Path = ("sites", at)
-        try:
-            canonical = origin_of(f"https://{site.host}/").host
-        except UrlError:
-            canonical = ""
-        if canonical != site.host:
-            wanted = f"; write {canonical}" if canonical else ""
-            yield (*path, "host"), f"{site.host!r} is no host name in lower case without port{wanted}"
-        try:
-            days = (date.fromisoformat(site.expires) - date.fromisoformat(site.decided)).days
-        except ValueError:
-            yield (*path, "expires"), "decided and expires must be days of the calendar"
-            continue
-        if not 0 <= days <= MOST_DAYS:
-            yield (*path, "expires"), f"must be within {MOST_DAYS} days after decided: sites change"
+def _contradictions(site: SiteReview) -> Iterator[tuple[str, str]]:
+    """What the types cannot say, by key."""
+    try:
+        canonical = origin_of(f"https://{site.host}/").host
+    except UrlError:
+        canonical = ""
+    if canonical != site.host:
+        wanted = f"; write {canonical}" if canonical else ""
+        yield "host", f"{site.host!r} is no host name in lower case without port{wanted}"
+    try:
+        days = (date.fromisoformat(site.expires) - date.fromisoformat(site.decided)).days
+    except ValueError:
+        yield "expires", "first and last day must be days of the calendar"
+        return
+    if not 0 <= days <= MOST_DAYS:
+        yield "expires", f"must be within {MOST_DAYS} days after decided: sites change"
