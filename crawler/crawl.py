@@ -340,7 +340,7 @@ class Crawl:
             user_agent=self.identity.user_agent,
             guard=guard,
             tls=client_context(options.ca_file),
-            limits=_limits(self.rules.policy.limits, settings.getfloat("DOWNLOAD_TIMEOUT"), self.pace.delay_s),
+            limits=_limits(self.rules.policy.limits, settings.getfloat("DOWNLOAD_TIMEOUT")),
             clock=_utc,
         )
         headers = (
@@ -574,7 +574,7 @@ def _folder_fault(out: Path, error: Exception) -> Fault:
     return Fault("KNOCKFIRST_OUT", f"{out} cannot be used: {error}", "name a folder that can be written")
 
 
-def _limits(of_policy: PolicyLimits, timeout_s: float, delay_s: float) -> Limits:
+def _limits(of_policy: PolicyLimits, timeout_s: float) -> Limits:
     """The bounds of an exchange: the policy's, and no more patience than DOWNLOAD_TIMEOUT."""
     total_s = of_policy.connect_s + of_policy.head_s + of_policy.body_s
     return Limits(
@@ -583,5 +583,4 @@ def _limits(of_policy: PolicyLimits, timeout_s: float, delay_s: float) -> Limits
         connect_s=min(of_policy.connect_s, timeout_s),
         idle_s=min(of_policy.head_s, timeout_s),
         total_s=total_s if timeout_s >= of_policy.body_s else timeout_s,
-        resend_after_s=delay_s,
     )

@@ -1,9 +1,8 @@
 """The download client: one GET, one answer, byte for byte, and nothing that nobody decided.
 
 One connection per origin, one exchange on it at a time, so that answers cannot be mixed up. No redirects, cookies,
-caches, proxies or second tries: what follows from an answer is decided elsewhere. The one repetition there is: a kept
-connection that turns out to be closed before any byte of an answer is replaced by a fresh one
-(RFC 9112 9.3.1), and `Exchange.reconnected` says so.
+caches, proxies or second tries, not even on a fresh connection when a kept one is lost: what was asked for must be
+accounted for, so each request is an attempt of its own with an entry of its own.
 """
 
 from __future__ import annotations
@@ -63,7 +62,6 @@ class Exchange:
         status, headers, http_version: read from the head; header lines in the sender's case and order.
         ip, port, tls_version, tls_cipher: whom we talked to, and how.
         sent_at, head_at: aware UTC.
-        reconnected: a kept connection was found closed, and the request sent again on a fresh one.
     """
 
     def __init__(
@@ -73,7 +71,6 @@ class Exchange:
         answer: Answered,
         *,
         limits: Limits,
-        reconnected: bool,
     ) -> None:
         message, peer = answer.message, connection.peer
         self.url = url
@@ -86,7 +83,6 @@ class Exchange:
         self.ip, self.port = peer.ip, peer.port
         self.tls_version, self.tls_cipher = peer.tls_version, peer.tls_cipher
         self.sent_at, self.head_at = answer.sent_at, answer.head_at
-        self.reconnected = reconnected
         self._connection = connection
         self._message = message
         self._limits = limits
@@ -270,22 +266,10 @@ class Client:
 
     async def _exchange(self, url: str, origin: Origin, request: h11.Request) -> Exchange:
         deadline = asyncio.get_running_loop().time() + self._limits.total_s
-        kept = self._take_kept(origin)
-        answer = None
-        if kept is not None:
-            try:
-                answer = await kept.ask(request, deadline, self._clock)
-            except TransferError as error:
-                if error.reason != "reset":
-                    raise
-                await asyncio.sleep(self._limits.resend_after_s)
-        connection = kept
-        if connection is None or answer is None:
-            connection = await self._connect(origin, deadline)
-            answer = await connection.ask(request, deadline, self._clock)
+        connection = self._take_kept(origin) or await self._connect(origin, deadline)
+        answer = await connection.ask(request, deadline, self._clock)
         connection.on_end = partial(self._leave, origin, connection)
-        reconnected = kept is not None and connection is not kept
-        return Exchange(url, connection, answer, limits=self._limits, reconnected=reconnected)
+        return Exchange(url, connection, answer, limits=self._limits)
 
     async def _connect(self, origin: Origin, deadline: float) -> Connection:
         """Connects to the first address that answers."""

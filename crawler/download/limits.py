@@ -24,8 +24,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         addresses: addresses of one name that are tried.
         idle_s: time between two segments of an answer.
         total_s: time from the start of an exchange to its last byte, our own pause at the head included.
-        resend_after_s: pause before a request is sent again because the kept connection was lost under it: the server
-            may have seen the first one, and hosts are not asked twice in a row.
         keep_alive_s: time an unused connection is kept.
         keep_alive_connections: unused connections kept.
     """
@@ -40,6 +38,5 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     addresses: int = 4
     idle_s: float = 30.0
     total_s: float = 180.0
-    resend_after_s: float = 0.0
     keep_alive_s: float = 15.0
     keep_alive_connections: int = 512
