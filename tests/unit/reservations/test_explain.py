@@ -21,8 +21,10 @@ def test_refusal_quotes_the_rule_with_its_line(decide_on, make_facts, registry):
         "This was decided on what the site's own files say, before the page was asked for.",
         DECIDING,
         "Closed for: crawl, tdm.",
-        "Looked at: /.well-known/ai.txt (404), /.well-known/tdmrep.json (404), /.well-known/trust.txt (404), "
-        "/ai.txt (404), /robots.txt (200), /trust.txt (404).",
+        (
+            "Looked at: /.well-known/ai.txt (404), /.well-known/tdmrep.json (404), /.well-known/trust.txt (404), "
+            "/ai.txt (404), /robots.txt (200), /trust.txt (404)."
+        ),
     ]
 
 

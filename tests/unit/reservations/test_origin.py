@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from reservations.model import Answer, Decision, Header, Wants
 from reservations.memory import Memory
+from reservations.model import Answer, Decision, Header, Wants
 from reservations.policy import Policy
 
 FAILURES = [

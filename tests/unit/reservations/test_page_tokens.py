@@ -75,6 +75,7 @@ def test_search_engines_and_unknown_bots_say_nothing(say):
 
 
 def test_very_many_tokens_are_counted(say, registry):
-    names = [entry.token for _, listed in registry._sight._concluding for entry in listed.binding if entry.token.isalpha()]
+    listed = [entry for _, tokens in registry._sight._concluding for entry in tokens.binding]
+    names = [entry.token for entry in listed if entry.token.isalpha()]
     decision = say(", ".join(f"{name}: noai" for name in names))
     assert any(" more" in signal.locator for signal in decision.signals)
