@@ -38,7 +38,7 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Approval(_Table, frozen=True, kw_only=True):
     """Who allowed a setting that is weaker than the shipped floor, when, and why."""
 
-    setting: Literal["profile", "tokens", "teasers"]
+    setting: Literal["profile", "tokens", "teasers", "metered"]
     approver: Annotated[str, msgspec.Meta(min_length=1)]
     reason: Annotated[str, msgspec.Meta(min_length=10)]
     date: Day
@@ -120,6 +120,7 @@ class Policy(_Table, frozen=True, kw_only=True):
         profile: "strict", "standard" or "letter": which values decide, and what the undeterminable means.
         tokens: whose rules in robots.txt bind besides our own: "own", "class" or "any".
         teasers: of a page that declares a part of itself closed and says which, the words outside of it are kept.
+        metered: pages are kept though they count how many of them a visitor may read for nothing.
         purposes: the declared uses; a page is asked for while one of them is open.
         tries: how often a passing failure is tried before it is final.
         ports: ports asked besides those of `high_ports`; high_ports: 1024 and above too.
@@ -137,6 +138,7 @@ class Policy(_Table, frozen=True, kw_only=True):
     profile: Literal["strict", "standard", "letter"] = "standard"
     tokens: Literal["own", "class", "any"] = "class"
     teasers: bool = False
+    metered: bool = False
     purposes: Annotated[tuple[Category, ...], msgspec.Meta(min_length=1)] = (Category.GENAI_TRAIN,)
     tries: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
     ports: tuple[Port, ...] = (80, 443)
@@ -189,6 +191,8 @@ def _weak(policy: Policy) -> Iterator[tuple[str, str]]:
             yield setting, _WEAK[value]
     if policy.teasers:
         yield "teasers", "teasers are kept of pages that declare a part of themselves closed"
+    if policy.metered:
+        yield "metered", "pages that count free visits are kept, though who keeps no cookies is always on the first"
 
 
 def _contradictions(policy: Policy) -> Iterator[tuple[Path, str]]:

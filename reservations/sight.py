@@ -167,7 +167,7 @@ class Sight:
             signals += self._notices.in_page(html, url)
         signals += self._links.in_xml(body, url, party)
         if self._pages is not None and (read[-1:] == ["html"] or is_answer(page)):
-            signals += self._pages.read(page, teasers=policy.teasers)
+            signals += self._pages.read(page, teasers=policy.teasers, metered=policy.metered)
         signals += self._files.read_records(body)
         return ", ".join(read) or "no statements in this format", Linked(signals, named)
 

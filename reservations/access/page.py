@@ -86,13 +86,16 @@ class PageReader:
         self._rows = tuple(rows.values())
         self._scan = BytesAhoCorasick(list(rows), implementation=Implementation.DFA)
 
-    def read(self, page: Page, *, embedding: bool = False, teasers: bool = False) -> list[Signal]:
+    def read(
+        self, page: Page, *, embedding: bool = False, teasers: bool = False, metered: bool = False
+    ) -> list[Signal]:
         """Every statement on access in a page or an answer in JSON.
 
         Args:
             page: the page.
             embedding: the page embeds the resource; only statements that extend to media count.
             teasers: where the page says which part of it is closed, what stands outside is taken for open.
+            metered: that free visits are counted is noted, and restricts nothing.
         """
         if is_answer(page):
             return self._answer(page)
@@ -103,6 +106,8 @@ class PageReader:
         found = self.findings(page, live)
         if teasers and self.teaser(page):
             found = [finding._replace(says=_OUTSIDE.get(finding.says, finding.says)) for finding in found]
+        if metered:
+            found = [finding._replace(says=_COUNTED.get(finding.says, finding.says)) for finding in found]
         return self._signals(found, page.media_type, embedding=embedding)
 
     def teaser(self, page: Page) -> str:
@@ -208,6 +213,8 @@ _DECLARATIONS: Final = ("closed", "metered")
 _WHOLE: Final = frozenset({"metered", "challenge", "payment"})
 #: What findings come to for the words outside of a part that is closed: the hint has found what it hinted at.
 _OUTSIDE: Final = {"closed": "teaser", "unclear": "note"}
+#: What they come to where the policy keeps pages that count free visits.
+_COUNTED: Final = {"metered": "counted"}
 
 
 #: Carrier, place, and the page's own words there.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,6 +41,35 @@ def reasons(signals):
 @pytest.fixture
 def decide_page(decide_on, make_facts, make_head):
     return lambda text, status=200: decide_on(make_facts(head=make_head(status), body=text.encode()))
+
+
+METERED = '<meta property="article:content_tier" content="metered">'
+COUNTING = "<p>You have 3 free articles remaining this month.</p>"
+
+
+@pytest.fixture
+def decide_counted(decide_on, make_facts, make_head, policy):
+    """What follows where the policy keeps pages that count free visits."""
+    keeping = msgspec.structs.replace(policy, metered=True)
+    return lambda text, status=200: decide_on(make_facts(head=make_head(status), body=text.encode()), keeping)
+
+
+@pytest.mark.parametrize("text", [METERED, COUNTING])
+def test_metered_page_is_kept_where_the_policy_says_so_and_it_is_told(decide_page, decide_counted, text):
+    assert decide_page(text).reason == "access.metered"
+    decision = decide_counted(text)
+    assert (decision.verdict, decision.reason) == ("kept", "policy.open")
+    (told,) = [signal for signal in decision.signals if signal.reason == "access.metered"]
+    assert (told.effective, told.issues) == ({}, ("allowed-by-policy",))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(METERED + CLOSED, "access.paywall-declared"), (METERED + VENDOR, "access.unclear")],
+)
+def test_metered_by_policy_lifts_no_other_restriction(decide_counted, text, reason):
+    assert decide_counted(text).reason == reason
+    assert decide_counted(METERED, status=403).reason == "access.denied"
 
 
 # -- what follows ------------------------------------------------------------------------------------------------------

@@ -58,6 +58,16 @@ def test_weaker_setting_needs_a_named_approver(policy_text, setting, value):
     assert [(item.setting, item.approver) for item in approved.weakened] == [(setting, "A. Person")]
 
 
+@pytest.mark.parametrize("setting", ["teasers", "metered"])
+def test_weaker_switch_needs_a_named_approver(policy_text, setting):
+    weak = policy_text.replace('profile = "standard"', f'profile = "standard"\n{setting} = true')
+    (told,) = faults(weak)
+    assert f'needs [[approvals]] with setting = "{setting}"' in told
+    approved = Policy.from_toml(weak + APPROVAL.format(setting), file="p.toml")
+    assert [(item.setting, item.approver) for item in approved.weakened] == [(setting, "A. Person")]
+    assert Policy.from_toml(policy_text + APPROVAL.format(setting), file="p.toml").weakened == ()
+
+
 def test_approval_of_a_setting_that_is_not_weak_is_not_reported(policy_text):
     assert Policy.from_toml(policy_text + APPROVAL.format("tokens"), file="p.toml").weakened == ()
 
