@@ -72,17 +72,23 @@ class Found:
         elif isinstance(item, leaves.FileEntry):
             self.files.add(item.f)
         elif isinstance(item, leaves.DecisionEntry):
-            count(self.counts, item.verdict)
-            if item.final:
-                count(self.finals, item.verdict)
-            if item.supersedes is not None:
-                count(self.finals, _VERDICTS[self._verdicts[item.supersedes]], -1)
-            if item.lease not in self._open:
-                self.last_ended = item.seq
-            elif item.reason != "crawl.interrupted":
-                self.attempted[item.lease] = item.seq
-                if item.final or item.lease not in self.last:
-                    self.last[item.lease] = item
+            self._count(item)
+            self._visit_lease(item)
+
+    def _count(self, item: leaves.DecisionEntry) -> None:
+        count(self.counts, item.verdict)
+        if item.final:
+            count(self.finals, item.verdict)
+        if item.supersedes is not None:
+            count(self.finals, _VERDICTS[self._verdicts[item.supersedes]], -1)
+
+    def _visit_lease(self, item: leaves.DecisionEntry) -> None:
+        if item.lease not in self._open:
+            self.last_ended = item.seq
+        elif item.reason != "crawl.interrupted":
+            self.attempted[item.lease] = item.seq
+            if item.final or item.lease not in self.last:
+                self.last[item.lease] = item
 
     def check(self, log: LogWriter, frontier: str, *, told: int) -> None:
         """Compares the log with what the frontier was told of it (`told` entries). Each outlives a crash whole.
