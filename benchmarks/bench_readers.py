@@ -8,7 +8,6 @@ in a crawl: they are asked for once a day. Figures are the best of several round
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 
@@ -55,14 +54,14 @@ def page(statements: str) -> bytes:
 
 
 def best(work: Callable[[], object]) -> float:
-    """Milliseconds of one call: the median of rounds' best."""
+    """Milliseconds of one call: the best round."""
     rounds = []
     for _ in range(ROUNDS):
         began = time.process_time()
         for _ in range(REPEATS):
             work()
         rounds.append((time.process_time() - began) * 1000 / REPEATS)
-    return statistics.median(sorted(rounds)[:3])
+    return min(rounds)
 
 
 def reader(body: bytes) -> Callable[[], object]:

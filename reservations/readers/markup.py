@@ -25,6 +25,9 @@ _JSON_LD: Final = "application/ld+json"
 _PAGES: Final = re.compile(
     r"(?:\w*(?:article|posting|webpage|page|creativework|work|book|chapter|report|dataset|thesis|review|recipe|story))"
 )
+_RELATED: Final = etree.XPath("//*[self::link or self::a or self::area][@rel]")
+_ITEM_PROPERTIES: Final = etree.XPath("//*[@itemprop]")
+_RDFA_PROPERTIES: Final = etree.XPath("//*[@property]")
 _TERM: Final = re.compile(r"(?:https?://(?:www\.)?schema\.org/|[a-z]+:)?([a-z]+)")
 
 
@@ -106,7 +109,7 @@ def _triggers(sought: Sought) -> tuple[tuple[bytes, ...], tuple[re.Pattern[bytes
 
 def _links(root: etree._Element, wanted: frozenset[str]) -> Iterator[PageLink]:
     found = 0
-    for number, element in enumerate(root.iter("link", "a", "area"), 1):
+    for number, element in enumerate(_RELATED(root), 1):
         named = relations(element.get("rel") or "") & wanted
         href = element.get("href")
         if not named or href is None or is_hidden(element):
@@ -129,11 +132,11 @@ def _said(root: etree._Element, wanted: frozenset[str]) -> Iterator[Said]:
     for number, element in enumerate(root.iter("script"), 1):
         if media_type(element.get("type") or "") == _JSON_LD and not is_hidden(element):
             yield from _in_json((element.text or "")[:_MAX_SCRIPT], number, wanted)
-    for number, element in enumerate(root.iterfind(".//*[@itemprop]"), 1):
+    for number, element in enumerate(_ITEM_PROPERTIES(root), 1):
         names = frozenset((element.get("itemprop") or "").lower().split()[:16]) & wanted
         if names and number <= _MAX_FOUND and not is_hidden(element) and _page_scope(element):
             yield from (Said(name, _content(element), f"itemprop {number}", sound=True) for name in names)
-    for number, element in enumerate(root.iterfind(".//*[@property]"), 1):
+    for number, element in enumerate(_RDFA_PROPERTIES(root), 1):
         term = _TERM.fullmatch((element.get("property") or "").strip().lower())
         if term and term[1] in wanted and number <= _MAX_FOUND and not is_hidden(element):
             yield Said(term[1], _content(element), f"property {number}", sound=False)
