@@ -241,7 +241,7 @@ def test_index_that_is_not_that_of_the_list_does_not_verify(folder, tmp_path, ke
     from blocklists.index import build_index, digest_of
     from blocklists.match import read_lines
     from blocklists.signing import sign_manifest
-    from provenance.blocklist_verbs.publish import _signer
+    from provenance.blocklist_verbs.publish import signer_of
 
     out = tmp_path / "build"
     run("compile", folder, out, "--key", key)
@@ -250,7 +250,7 @@ def test_index_that_is_not_that_of_the_list_does_not_verify(folder, tmp_path, ke
     manifest = files.manifest.replace(digest_of(files.indexed).encode(), digest_of(empty).encode())
     (out / builds.INDEX).write_bytes(empty)
     (out / builds.MANIFEST).write_bytes(manifest)
-    (out / builds.SIGNATURE).write_bytes(sign_manifest(manifest, _signer(key)))
+    (out / builds.SIGNATURE).write_bytes(sign_manifest(manifest, signer_of(key)))
     public = key.with_name("a.key.pub").read_text("utf-8").strip()
     assert "other names than the list" in run("verify", out, "--keys", public, code=1)
 
