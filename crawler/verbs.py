@@ -17,7 +17,6 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 
@@ -28,10 +27,12 @@ from crawler.download.addresses import AddressGuard, parse_resolve
 from crawler.download.client import Client
 from crawler.download.tls import client_context
 from crawler.saved import Checked, Saved, SavedError, decide, documents_in, is_warc, read_file, read_warc
+from provenance.answers_table import answers_table
 from provenance.rules import Rules
 from provenance.terminal import plain
+from reservations.answers import by_protocol
 from reservations.datafile import DefinitionError
-from reservations.explain import by_protocol, sentences
+from reservations.explain import sentences
 from reservations.model import Decision, Facts, Verdict
 from reservations.urls import UrlError, canonical_url
 
@@ -225,26 +226,17 @@ def _now_ms() -> int:
 
 def _show(console: Console, rules: Rules, checked: Checked, *, as_json: bool, **more: Any) -> None:
     """The combined decision, and what each protocol answered."""
-    registry, decision = rules.registry, checked.decision
-    values = registry.protocol_values(checked.facts, rules.policy, rules.tokens[0])
-    answered = by_protocol(decision, values, values)
+    decision = checked.decision
+    answers = by_protocol(decision, rules.registry.protocols, rules.policy)
     if as_json:
-        protocols = {
-            item.protocol: {**item._asdict(), "strict": values[item.protocol].strict,
-                            "effective": values[item.protocol].effective}
-            for item in answered
-        }  # fmt: skip
-        told = {"url": checked.url, **more, "decision": msgspec.to_builtins(decision), "protocols": protocols}
-        typer.echo(json.dumps({**told, "not_saved": checked.not_saved}))
+        told = {"url": checked.url, **more, "decision": decision, "protocols": {one.protocol: one for one in answers}}
+        typer.echo(json.dumps(msgspec.to_builtins({**told, "not_saved": checked.not_saved})))
         return
-    for sentence in sentences(decision, checked.url, registry.reasons):
+    for sentence in sentences(decision, checked.url, rules.registry.reasons):
         console.print(plain(sentence), markup=False, highlight=False)
     if checked.not_saved:
         console.print(plain(f"Not saved, taken as absent: {', '.join(checked.not_saved)}."), markup=False)
-    table = Table("protocol", "where it spoke", "what it says", "decisive")
-    for item in answered:
-        table.add_row(*map(plain, (item.protocol, item.where, item.says, "yes" if item.decisive else "")))
-    console.print(table)
+    console.print(answers_table(answers), markup=False, highlight=False)
 
 
 def bot_page(

@@ -17,7 +17,8 @@ from blocklists.match import Blocklist
 from blocklists.model import BlocklistError
 from provenance.again import Again
 from provenance.entry import ConfigEntry, DecisionEntry, Entry
-from provenance.replay import Attempts, RulesError, load_rules
+from provenance.kept_rules import RulesError, load_rules
+from provenance.replay import Attempts
 from provenance.rules import Bundle, Rules
 from provenance.segments import read_leaves
 from reservations.datafile import DefinitionError

@@ -29,11 +29,11 @@ from provenance.entry import (
     new_nonce,
     timestamp,
 )
+from provenance.kept_rules import RulesError, load_rules
 from provenance.keys import SigningKey
 from provenance.links import finished_files
 from provenance.log import VERIFIER, LogWriter
 from provenance.proof import read_verifier
-from provenance.replay import RulesError, load_rules
 from provenance.segments import Erased, frames, is_sealed, read_lines, segments
 from provenance.sites import site_key, url_key
 from provenance.tree import leaf_hash

@@ -7,42 +7,31 @@ for byte. What must be remembered in between lies in a temporary SQLite database
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
-from blocklists.match import Blocklist
-from blocklists.model import BlocklistError
 from provenance.again import Again, decide_again
 from provenance.entry import ConfigEntry, DecisionEntry, Entry, EvidenceEntry, Pointer, RunEntry
 from provenance.installed import code_digest
+from provenance.kept_rules import RulesError, load_rules
 from provenance.material import Reader
 from provenance.report import Level
-from provenance.rules import Bundle, Rules
+from provenance.rules import Rules
 from provenance.segments import Leaf
 from provenance.story import decision_of
-from provenance.warcfile import open_regular
-from reservations.datafile import DefinitionError
 from reservations.model import Decision, Hop, Signal, Verdict, canonical
 
-_MAX_BUNDLE_BYTES: Final = 16 * 1024 * 1024
-_MAX_LIST_BYTES: Final = 1024 * 1024 * 1024
 _REMEMBERED: Final = 8_192
 _MAX_HOPS: Final = 32
 _KEEP: Final = "Keep the folder as it is, and compare both decisions with the evidence that the entry names"
 _RESTORE: Final = "Restore the file from a copy; level 2 says more"
 
 _T = TypeVar("_T", bound=msgspec.Struct)
-
-
-class RulesError(Exception):
-    """The rules that a log names are not there, or are not those it names."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,49 +217,6 @@ def _differences(recorded: Decision, again: Decision) -> Iterator[str]:
 
 def _signal(signals: tuple[Signal, ...], number: int) -> str:
     return canonical(signals[number]).decode() if number < len(signals) else "missing"
-
-
-def load_rules(folder: Path, entry: ConfigEntry) -> Rules:
-    """The rules that a `config` entry names, from `log/rules/`.
-
-    Raises:
-        RulesError: they are not there, cannot be parsed, or are not those that the entry names.
-    """
-    octets = _read(folder, f"{entry.rules.removeprefix('sha256:')}.json", _MAX_BUNDLE_BYTES, entry.rules)
-    listed = b""
-    if entry.blocklist:
-        name = f"blocklist-{entry.blocklist.removeprefix('sha256:')}.jsonl"
-        listed = _read(folder, name, _MAX_LIST_BYTES, entry.blocklist)
-    rules = _parse(octets, listed)
-    named = (entry.rules, entry.policy, entry.protocols, entry.blocklist)
-    blocklist = rules.blocklist.digest if rules.blocklist else ""
-    found = (rules.digest, rules.policy.digest, rules.registry.digest, blocklist)
-    if named != found or (rules.bundle.blocklist_manifest and not blocklist):
-        raise RulesError(f"the bundle holds rules {found}, the entry names {named}")
-    return rules
-
-
-@lru_cache(maxsize=4)
-def _parse(octets: bytes, listed: bytes) -> Rules:
-    try:
-        bundle = msgspec.json.decode(octets, type=Bundle)
-        blocklist = Blocklist.load(listed, bundle.blocklist_manifest.encode()) if listed else None
-        return Rules(bundle, blocklist)
-    except (msgspec.DecodeError, DefinitionError, BlocklistError, RecursionError) as error:
-        raise RulesError(f"the rules cannot be parsed ({error})") from error
-
-
-def _read(folder: Path, name: str, at_most: int, digest: str) -> bytes:
-    if not name.replace("-", "").replace(".", "").isalnum():
-        raise RulesError(f"{name!r} names no rules")
-    try:
-        with open_regular(folder / name) as file:
-            octets = file.read(at_most + 1)
-    except OSError as error:
-        raise RulesError(f"log/rules/{name} cannot be read ({error.strerror or error})") from error
-    if len(octets) > at_most or "sha256:" + hashlib.sha256(octets).hexdigest() != digest:
-        raise RulesError(f"log/rules/{name} has not the digest that its name says")
-    return octets
 
 
 class _Hops(msgspec.Struct, frozen=True):

@@ -1,19 +1,23 @@
 """All that a log says about one URL, put together for `knockfirst explain`: attempts, evidence, later changes.
 
-Looks and decides nothing; `reservations.explain` turns a decision into sentences.
+Looks and decides nothing; `reservations.explain` turns a decision into sentences, `reservations.answers` into what each
+protocol answered. Both rest on the entry and on the rules that it names, so that an explanation needs no network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from provenance.entry import DecisionEntry, Entry, EvidenceEntry, RedecisionEntry
+from provenance.entry import ConfigEntry, DecisionEntry, Entry, EvidenceEntry, RedecisionEntry
+from provenance.kept_rules import RulesError, load_rules
 from provenance.lines import from_line, to_text
-from provenance.rules import shipped_protocols
+from provenance.rules import Rules, shipped_protocols
 from provenance.segments import read_lines, segments
+from reservations.answers import Answered, by_protocol
 from reservations.explain import sentences
 from reservations.model import Decision
 from reservations.registry import Registry
@@ -27,6 +31,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         line: line in it.
         superseded: `seq` of the entry that replaced it as the last word, if one did.
         sentences: what was decided and why.
+        protocols: what each protocol in force answered, by its id; empty when its rules cannot be read.
+        notes: what keeps the explanation from being whole.
         evidence: entries of the documents it was decided on.
         entry: the entry itself.
     """
@@ -35,6 +41,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     superseded: int | None
     sentences: tuple[str, ...]
+    protocols: dict[str, Answered]
+    notes: tuple[str, ...]
     evidence: tuple[EvidenceEntry, ...]
     entry: DecisionEntry
 
@@ -67,22 +75,58 @@ def story(folder: Path, url: str) -> Story:
             found.append((file, number, entry))
         elif isinstance(entry, RedecisionEntry) and entry.url == url:
             changes.append(entry)
-    evidence = _entries(folder, {seq for _, _, entry in found for seq in _consulted(entry)})
+    wanted = {seq for _, _, entry in found for seq in (*_consulted(entry), entry.config)}
+    others = _entries(folder, wanted)
+    evidence = {seq: entry for seq, entry in others.items() if isinstance(entry, EvidenceEntry)}
     superseded = {entry.supersedes: entry.seq for _, _, entry in found if entry.supersedes is not None}
-    reasons = Registry.load(shipped_protocols()).reasons
     attempts = [
-        Attempt(
-            file=file,
-            line=number,
-            superseded=superseded.get(entry.seq),
-            sentences=tuple(sentences(decision_of(entry, evidence), entry.url, reasons)),
-            evidence=tuple(evidence[seq] for seq in _consulted(entry) if seq in evidence),
-            entry=entry,
-        )
+        _attempt(_Place(folder, file, number), entry, superseded.get(entry.seq), evidence, others.get(entry.config))
         for file, number, entry in found
     ]
     attempts.sort(key=lambda attempt: (is_last_word(attempt), attempt.entry.seq), reverse=True)
     return Story(url=url, attempts=tuple(attempts), changes=tuple(changes))
+
+
+class _Place(NamedTuple):
+    """Where an entry stands: the log's folder, the segment, the line."""
+
+    folder: Path
+    file: str
+    line: int
+
+
+def _attempt(
+    place: _Place,
+    entry: DecisionEntry,
+    superseded: int | None,
+    evidence: Mapping[int, EvidenceEntry],
+    config: Entry | None,
+) -> Attempt:
+    decision = decision_of(entry, evidence)
+    rules, notes = _rules(place.folder, entry, config)
+    registry = rules.registry if rules else Registry.load(shipped_protocols())
+    answers = by_protocol(decision, registry.protocols, rules.policy) if rules else []
+    return Attempt(
+        file=place.file,
+        line=place.line,
+        superseded=superseded,
+        sentences=tuple(sentences(decision, entry.url, registry.reasons)),
+        protocols={answer.protocol: answer for answer in answers},
+        notes=notes,
+        evidence=tuple(evidence[seq] for seq in _consulted(entry) if seq in evidence),
+        entry=entry,
+    )
+
+
+def _rules(folder: Path, entry: DecisionEntry, config: Entry | None) -> tuple[Rules | None, tuple[str, ...]]:
+    """The rules that an attempt was decided by, None with a note when they cannot be had."""
+    shortened = ("The entry was shortened to fit its line; statements may be missing here.",) if entry.cut else ()
+    if not isinstance(config, ConfigEntry):
+        return None, (*shortened, f"Entry {entry.config}, which names the rules in force, is not there.")
+    try:
+        return load_rules(folder / "rules", config), shortened
+    except RulesError as error:
+        return None, (*shortened, f"What each protocol answered cannot be told: {error}.")
 
 
 def is_last_word(attempt: Attempt) -> bool:
@@ -126,9 +170,9 @@ def _naming(folder: Path, url: str) -> Iterator[tuple[str, int, Entry]]:
                 yield path.name, number, from_line(line)
 
 
-def _entries(folder: Path, wanted: Iterable[int]) -> dict[int, EvidenceEntry]:
+def _entries(folder: Path, wanted: Iterable[int]) -> dict[int, Entry]:
     left = set(wanted)
-    found: dict[int, EvidenceEntry] = {}
+    found: dict[int, Entry] = {}
     seq = 0
     for path in segments(folder):
         for line in read_lines(path):
@@ -136,8 +180,6 @@ def _entries(folder: Path, wanted: Iterable[int]) -> dict[int, EvidenceEntry]:
                 return found
             if seq in left:
                 left.discard(seq)
-                entry = from_line(line)
-                if isinstance(entry, EvidenceEntry):
-                    found[seq] = entry
+                found[seq] = from_line(line)
             seq += 1
     return found

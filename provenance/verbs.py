@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from provenance.anchors import read_outside
+from provenance.answers_table import answers_table
 from provenance.entry import EvidenceEntry, Pointer, timestamp
 from provenance.report import Level, Report
 from provenance.segments import LogError
@@ -93,8 +94,7 @@ def explain(
     if as_json:
         _print_json(msgspec.to_builtins(told))
     else:
-        for line in _story_lines(told):
-            typer.echo(plain(line))
+        _tell(told)
     raise typer.Exit(CLEAN if told.attempts else DIFFERENCES)
 
 
@@ -174,17 +174,23 @@ def _level_lines(level: Level) -> Iterator[str]:
 # -- explain -----------------------------------------------------------------------------------------------------------
 
 
-def _story_lines(told: Story) -> Iterator[str]:
+def _tell(told: Story) -> None:
     if not told.attempts:
-        yield f"{told.url}: the log has no entry on it. It was not asked for, or is written otherwise there."
+        _echo(f"{told.url}: the log has no entry on it. It was not asked for, or is written otherwise there.")
         return
-    yield told.url
+    _echo(told.url)
+    console = Console()
     for attempt in told.attempts:
-        yield ""
-        yield from _attempt_lines(attempt)
+        _echo("", *_attempt_lines(attempt))
+        if attempt.protocols:
+            console.print(answers_table(attempt.protocols.values()), markup=False, highlight=False)
     for change in told.changes:
-        yield ""
-        yield f"Changed later, {change.ts}, entry {change.seq}: {change.verdict}, {change.reason}: {change.why}"
+        _echo("", f"Changed later, {change.ts}, entry {change.seq}: {change.verdict}, {change.reason}: {change.why}")
+
+
+def _echo(*lines: str) -> None:
+    for line in lines:
+        typer.echo(plain(line))
 
 
 def _attempt_lines(attempt: Attempt) -> Iterator[str]:
@@ -196,7 +202,7 @@ def _attempt_lines(attempt: Attempt) -> Iterator[str]:
     else:
         standing = "An attempt that was not the last"
     yield f"{standing}: {entry.verdict}, {entry.reason} (try {entry.attempt}, {entry.ts})"
-    for sentence in attempt.sentences:
+    for sentence in (*attempt.sentences, *attempt.notes):
         yield f"  {sentence}"
     for evidence in attempt.evidence:
         yield f"  evidence: {_evidence(evidence)}"

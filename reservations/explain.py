@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from reservations.definition import CLOSING
-from reservations.model import Category, Decision, Signal, Value, Verdict
+from reservations.model import Decision, Signal, Value, Verdict
 from reservations.reasons import CORE
 
 _VERDICTS: Final[Mapping[Verdict, str]] = MappingProxyType({
@@ -80,37 +80,6 @@ def sentences(decision: Decision, url: str, reasons: Mapping[str, str] = CORE) -
     return told
 
 
-class Answered(NamedTuple):
-    """What one protocol answered.
-
-    Attributes:
-        protocol: its id; where: the places that spoke, "" when none did.
-        says: what it says in effect, and by the letter where that differs; "" for nothing.
-        decisive: whether its statement decided.
-    """
-
-    protocol: str
-    where: str
-    says: str
-    decisive: bool
-
-
-def by_protocol(
-    decision: Decision, protocols: Iterable[str], values: Mapping[str, tuple[Mapping[Category, Value], ...]]
-) -> list[Answered]:
-    """Each protocol's own answer; `values`: by protocol, by the letter and in effect."""
-    rows = []
-    for name in protocols:
-        spoke = [signal for signal in decision.signals if signal.protocol == name]
-        strict, effective = values.get(name, ({}, {}))
-        says = _effects(effective.items())
-        if strict != effective:
-            says += f" (by the letter: {_effects(strict.items()) or 'nothing'})"
-        where = ", ".join(dict.fromkeys(f"{signal.source} {signal.locator}".strip() for signal in spoke[:8]))
-        rows.append(Answered(name, where, says.strip(), any(signal.reason == decision.reason for signal in spoke)))
-    return rows
-
-
 def _circumstances(decision: Decision) -> Iterator[str]:
     """What stood around the decision."""
     if decision.verdict is Verdict.DEFERRED and decision.retry_after_s:
@@ -125,18 +94,23 @@ def _circumstances(decision: Decision) -> Iterator[str]:
         yield f"Looked at: {looked}."
 
 
+def place_of(signal: Signal) -> str:
+    """Where a statement stood, in words."""
+    place = _CARRIERS.get(signal.carrier, "{source}, {locator}").format(source=signal.source, locator=signal.locator)
+    return place.rstrip(", ")
+
+
 def _statement(signal: Signal, role: str) -> str:
     """One statement: where it stood, in its own words, what it says, what was odd."""
-    place = _CARRIERS.get(signal.carrier, "{source}, {locator}").format(source=signal.source, locator=signal.locator)
-    text = f"{role}: {place.rstrip(', ')}"
+    text = f"{role}: {place_of(signal)}"
     if signal.excerpt:
         text += f' says "{signal.excerpt}"'
     values = signal.effective or signal.vendor or signal.strict
-    text += f", which {_effects(values.items())}" if values else ", which decides nothing"
+    text += f", which {effects(values.items())}" if values else ", which decides nothing"
     if signal.addressed_to == "others":
         text += "; it is addressed to others"
     if signal.effective != signal.strict and values:
-        text += "; by the letter it " + (_effects(signal.strict.items()) if signal.strict else "says nothing")
+        text += "; by the letter it " + (effects(signal.strict.items()) if signal.strict else "says nothing")
     if signal.conditions:
         text += f"; conditions: {', '.join(signal.conditions)}"
     if signal.issues:
@@ -144,7 +118,7 @@ def _statement(signal: Signal, role: str) -> str:
     return text + "."
 
 
-def _effects(values: Iterable[tuple[str, Value]]) -> str:
+def effects(values: Iterable[tuple[str, Value]]) -> str:
     """`refuses tdm and ai-train, allows search`."""
     groups: dict[Value, list[str]] = {}
     for category, value in sorted(values):

@@ -17,14 +17,28 @@ from reservations.tables import LinkRelation
 BINDS: Final = "B"
 BINDS_STRICT: Final = "b"
 SILENT: Final = "-"
+#: Sources of statements that are neither a file of the origin nor the resource itself.
+RULES: Final = "rules"
+NAMED: Final = "named"
+ROBOTS: Final = "/robots.txt"
 _SHUT: Final = CLOSING | {Value.UNDETERMINABLE}
 
 
 class Carrier(NamedTuple):
-    """One place where a protocol's statements are read, and how early what stands there is obeyed."""
+    """One place where a protocol's statements are read.
+
+    Attributes:
+        place: in words.
+        obeyed: how early what stands there is obeyed.
+        source: what must be at hand, as `Decision.consulted` names it: the path of a file of the origin, "head",
+            "body"; `RULES` for the operator's own files; `NAMED` for documents that others name.
+        form: of a body, which kind of it: "html", "file"; "" for any.
+    """
 
     place: str
     obeyed: str
+    source: str
+    form: str = ""
 
 
 def matrix(protocol: Protocol) -> dict[Category, str]:
@@ -75,25 +89,25 @@ def carriers(protocol: Protocol) -> Iterator[Carrier]:
 
 def _at_the_origin(protocol: Protocol) -> Iterator[Carrier]:
     for document in protocol.documents:
-        yield from (Carrier(f"`{path}`", _BEFORE) for path in (document.path, *document.also_at))
+        yield from (Carrier(f"`{path}`", _BEFORE, path) for path in (document.path, *document.also_at))
     for line in protocol.robots_lines:
         place = f"robots.txt `{line.name}:`" + (", the document it names" if line.document else "")
-        yield Carrier(place, _BEFORE)
+        yield Carrier(place, _BEFORE, ROBOTS)
     if protocol.token_list:
-        yield Carrier("robots.txt and ai.txt groups for other crawlers", _BEFORE)
-        yield Carrier("headers and metas for other crawlers", f"{_AT_HEAD}, {_IN_BODY}")
+        yield Carrier("robots.txt and ai.txt groups for other crawlers", _BEFORE, ROBOTS)
+        yield Carrier("headers and metas for other crawlers", f"{_AT_HEAD}, {_IN_BODY}", "head")
     if protocol.restrictions or protocol.grants:
-        yield Carrier("the operator's own files", _BEFORE)
+        yield Carrier("the operator's own files", _BEFORE, RULES)
     if protocol.named is not None and protocol.named.policy is not None:
-        yield Carrier("the policy that a statement names", f"{_BEFORE}, {_IN_BODY}")
+        yield Carrier("the policy that a statement names", f"{_BEFORE}, {_IN_BODY}", NAMED)
 
 
 def _at_the_head(protocol: Protocol) -> Iterator[Carrier]:
-    yield from (Carrier(f"header `{field.name}`", _AT_HEAD) for field in protocol.http_fields)
+    yield from (Carrier(f"header `{field.name}`", _AT_HEAD, "head") for field in protocol.http_fields)
     if protocol.statuses:
-        yield Carrier("status", _AT_HEAD)
+        yield Carrier("status", _AT_HEAD, "head")
     if protocol.redirects:
-        yield Carrier("target of a redirect", _AT_HEAD)
+        yield Carrier("target of a redirect", _AT_HEAD, "head")
 
 
 def _links(link: LinkRelation) -> Iterator[Carrier]:
@@ -101,21 +115,22 @@ def _links(link: LinkRelation) -> Iterator[Carrier]:
     types = f" ({', '.join(link.types)})" if link.types else ""
     place = f"link `rel={link.rel}`{types}{named}"
     if not link.elsewhere:
-        yield Carrier(f"header `Link`, {place}", _IN_BODY if link.document else _AT_HEAD)
-    yield Carrier(f"HTML {place}", _IN_BODY)
+        yield Carrier(f"header `Link`, {place}", _IN_BODY if link.document else _AT_HEAD, "head")
+    yield Carrier(f"HTML {place}", _IN_BODY, "body", "html")
 
 
 def _in_the_body(protocol: Protocol) -> Iterator[Carrier]:
-    yield from (Carrier(f'HTML `<meta name="{meta.name}">`', _IN_BODY) for meta in protocol.html_metas)
-    yield from (Carrier(f"JSON-LD, microdata, RDFa `{item.name}`", _IN_BODY) for item in protocol.properties)
+    in_page, in_file = ("body", "html"), ("body", "file")
+    yield from (Carrier(f'HTML `<meta name="{meta.name}">`', _IN_BODY, *in_page) for meta in protocol.html_metas)
+    yield from (Carrier(f"JSON-LD, microdata, RDFa `{item.name}`", _IN_BODY, *in_page) for item in protocol.properties)
     if protocol.inline is not None:
-        yield Carrier(f"inline `{protocol.inline.type}` in HTML, feeds, XMP, EPUB", _IN_BODY)
-    yield from (Carrier(f"file property `{item.name}`", _IN_BODY) for item in protocol.file_properties)
+        yield Carrier(f"inline `{protocol.inline.type}` in HTML, feeds, XMP, EPUB", _IN_BODY, "body")
+    yield from (Carrier(f"file property `{item.name}`", _IN_BODY, *in_file) for item in protocol.file_properties)
     for assertion in protocol.assertions:
-        yield Carrier(f"C2PA assertion `{', '.join(assertion.names)}`", _IN_BODY)
-    yield from (Carrier(f"XML `{record.elements[0]}`", _IN_BODY) for record in protocol.xml_records)
+        yield Carrier(f"C2PA assertion `{', '.join(assertion.names)}`", _IN_BODY, *in_file)
+    yield from (Carrier(f"XML `{record.elements[0]}`", _IN_BODY, "body") for record in protocol.xml_records)
     if protocol.file_findings:
-        yield Carrier("form of the file", _IN_BODY)
+        yield Carrier("form of the file", _IN_BODY, *in_file)
     if protocol.language is not None:
-        yield Carrier("sentences in comments of robots.txt and ai.txt", _BEFORE)
-        yield Carrier("sentences in metadata and notices of a page", _IN_BODY)
+        yield Carrier("sentences in comments of robots.txt and ai.txt", _BEFORE, ROBOTS)
+        yield Carrier("sentences in metadata and notices of a page", _IN_BODY, *in_page)

@@ -183,10 +183,6 @@ class Registry:
             signals = tuple(signal for signal in signals if signal.protocol in named)
         return self._values(signals, policy)
 
-    def protocol_values(self, facts: Facts, policy: Policy, token: Tokens) -> dict[str, Values]:
-        """Each protocol's own result."""
-        return {name: self.values(facts, policy, token, (name,)) for name in self._by_id}
-
     def standings(self, facts: Facts, policy: Policy, token: Tokens) -> Standings:
         """The value in force per category, each with the statement it comes from."""
         return combine(self._by_id, self.signals(facts, policy, token), DECIDING[policy.profile])

@@ -97,6 +97,6 @@ def test_table_names_what_spoke_and_what_decided(tmp_path):
     path.write_text(PAGE.format(head='<meta name="tdm-reservation" content="1">'), "utf-8")
     told = RUN.invoke(app, ["check", str(path)], env={"COLUMNS": "200"}).stdout
     row = next(line for line in told.splitlines() if "tdmrep " in line and "│" in line)
-    assert "body meta 1" in row
+    assert "the page's meta 1" in row
     assert "refuses" in row
-    assert "yes" in row
+    assert "decisive" in row

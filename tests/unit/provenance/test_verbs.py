@@ -96,6 +96,25 @@ def test_kept_url_is_explained_with_its_records(run, whole):
     assert "record: request in warc/warc-0.warc.gz at " in result.stdout
 
 
+def test_each_protocol_of_the_recorded_rules_has_its_row(run, whole):
+    (attempt,) = json.loads(run("explain", whole, URL, "--json").stdout)["attempts"]
+    assert list(attempt["protocols"]) == ["access", "rfc9309", "tdmrep"]
+    answer = attempt["protocols"]["rfc9309"]
+    assert (answer["weight"], answer["found"][0]["text"]) == ("decisive", "Disallow: /private")
+    assert {(item["source"], item["outcome"]) for item in answer["looked"]} == {("/robots.txt", "200")}
+    assert "What each protocol answered" in run("explain", whole, URL).stdout
+
+
+def test_rules_that_are_gone_are_named_and_nothing_is_made_up(run, whole):
+    for path in (whole / "log/rules").glob("*.json"):
+        path.unlink()
+    result = run("explain", whole, URL)
+    assert result.exit_code == 0
+    assert "What each protocol answered cannot be told: log/rules/" in result.stdout
+    assert 'says "Disallow: /private"' in result.stdout
+    assert json.loads(run("explain", whole, URL, "--json").stdout)["attempts"][0]["protocols"] == {}
+
+
 def test_url_in_another_spelling_is_found(run, whole):
     assert run("explain", whole, "HTTPS://EXAMPLE.org:443/a#part").exit_code == 0
 

@@ -225,7 +225,10 @@ def test_value_of_each_protocol_and_of_all_together(registry, policy, make_facts
     facts = make_facts(
         "User-agent: *\nContent-Signal: ai-train=yes\nAllow: /", head=make_head(200, ("X-Robots-Tag", "noai"))
     )
-    each = registry.protocol_values(facts, policy, "ExampleBot")
+    each = {
+        name: registry.values(facts, policy, "ExampleBot", [name])
+        for name in ("content-signals", "page-robots", "tdmrep")
+    }
     assert each["content-signals"].effective["genai-train"] == "allow"
     assert each["page-robots"].strict["genai-train"] == "deny"
     assert each["tdmrep"] == ({}, {})
