@@ -13,7 +13,8 @@ from reservations.model import Header, Signal
 from reservations.named import Named, name, offer_signals, unread_inline
 from reservations.readers.html import HtmlPage
 from reservations.readers.links import Link, read_links
-from reservations.readers.markup import Markup, Sought, read_markup
+from reservations.readers.markup import Markup, Sought, needles_of, read_markup
+from reservations.readers.needles import Needles
 from reservations.readers.robots_match import subject_of
 from reservations.readers.rsl import Found, Party, Unreadable, parse_rsl
 from reservations.readers.words import as_url
@@ -61,6 +62,11 @@ class LinkTables:
         usual = frozenset(rel for rel, rows in self._links.items() if not all(row.elsewhere for row, _ in rows))
         properties = frozenset(self._properties)
         self._sought = {strict: Sought(careful if strict else usual, scripts, properties) for strict in (True, False)}
+
+    @property
+    def needles(self) -> tuple[Needles, ...]:
+        """What pages are searched for."""
+        return tuple(needles_of(sought) for sought in self._sought.values())
 
     def in_head(self, headers: Iterable[Header], url: str) -> Linked:
         """What `Link` fields say and name."""

@@ -24,6 +24,7 @@ from reservations.readers.asset import read_asset
 from reservations.readers.embedded import FileTables
 from reservations.readers.html import HtmlPage, Meta, Wanted, is_html, look_for, read_html
 from reservations.readers.http_head import Field, first, media_type_of, read_head
+from reservations.readers.needles import Needles
 from reservations.readers.notices import Notices
 from reservations.readers.page_tokens import conclude as conclude_for_us
 from reservations.readers.robots_txt import RobotsTxt
@@ -81,7 +82,7 @@ class Sight:
         self._policed = [item for item in vocabularies if item.protocol.named and item.protocol.named.policy]
         self._concluding = [(item, token_lists[item.token_list]) for item in protocols if item.token_list]
         self._others = frozenset(entry.token.lower() for tokens in token_lists.values() for entry in tokens.binding)
-        self._wanted: dict[frozenset[str], Wanted] = {}
+        self._wanted: dict[frozenset[str], tuple[Wanted, Needles]] = {}
         self._rows: dict[int, tuple[tuple[Protocol, StatusRow], ...]] = {}
         self._fields: dict[str, tuple[Field, ...]] = {}
         self._metas: dict[str, tuple[Meta, ...]] = {}
@@ -150,6 +151,7 @@ class Sight:
         read: list[str] = []
         signals: list[Signal] = []
         named: list[Named] = []
+        html: HtmlPage | None = None
         asset = read_asset(body, media_type)
         if asset is not None:
             read.append(" ".join((asset.media_type or media_type, *dict.fromkeys(map(str, asset.kinds)))))
@@ -159,15 +161,16 @@ class Sight:
                     signals += self._links.inline(element, place, url, party, page=True)
         if is_html(media_type, body) or (asset is not None and not asset.media_type and is_html("", body)):
             read.append("html")
-            html = HtmlPage(body, charset)
-            signals += read_html(html, self._looked_for(names), media_type)
+            wanted, needles = self._looked_for(names)
+            html = HtmlPage(body, charset, needles)
+            signals += read_html(html, wanted, media_type)
             linked = self._links.in_page(html, url, party, strict=policy.profile == "strict")
             signals += linked.signals
             named += linked.named
             signals += self._notices.in_page(html, url)
         signals += self._links.in_xml(body, url, party)
-        if self._pages is not None and (read[-1:] == ["html"] or is_answer(page)):
-            signals += self._pages.read(page, teasers=policy.teasers, metered=policy.metered)
+        if self._pages is not None and (html is not None or is_answer(page)):
+            signals += self._pages.read(page, html, teasers=policy.teasers, metered=policy.metered)
         signals += self._files.read_records(body)
         return ", ".join(read) or "no statements in this format", Linked(signals, named)
 
@@ -195,12 +198,15 @@ class Sight:
             hops.append(("head", Hop(facts.url, facts.head.status, location)))
         return [signal for protocol in self._protocols for signal in redirect_signals(protocol, hops)]
 
-    def _looked_for(self, names: frozenset[str]) -> Wanted:
-        """The metas that a page is searched for, by whoever asks."""
-        wanted = self._wanted.get(names)
-        if wanted is None:
-            wanted = self._wanted[names] = look_for(self._metas, names, self._others)
-        return wanted
+    def _looked_for(self, names: frozenset[str]) -> tuple[Wanted, Needles]:
+        """The metas that a page is searched for, by whoever asks; and what it is searched for by all readers."""
+        held = self._wanted.get(names)
+        if held is None:
+            wanted = look_for(self._metas, names, self._others)
+            of_pages = (self._pages.needles,) if self._pages is not None else ()
+            needles = Needles.together(wanted.needles, *self._links.needles, *self._notices.needles, *of_pages)
+            held = self._wanted[names] = wanted, needles
+        return held
 
     def _said_to_others(self, signals: list[Signal], policy: Policy) -> list[Signal]:
         """What follows from a page's statements to other crawlers."""
@@ -216,9 +222,11 @@ class Sight:
         if answer is None or not is_html(media_type_of(answer.headers), answer.body):
             return []
         charset = _charset(answer.headers)
-        signals = read_html(HtmlPage(answer.body, charset), self._looked_for(names), media_type, embedding=True)
+        wanted, needles = self._looked_for(names)
+        html = HtmlPage(answer.body, charset, needles)
+        signals = read_html(html, wanted, media_type, embedding=True)
         if self._pages is not None:
-            signals += self._pages.read(Page(answer.body, charset, media_type, (referrer,)), embedding=True)
+            signals += self._pages.read(Page(answer.body, charset, media_type, (referrer,)), html, embedding=True)
         return signals
 
     def canonical_order(self, signal: Signal) -> tuple[object, ...]:

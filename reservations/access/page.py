@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
-from ahocorasick_rs import BytesAhoCorasick, Implementation
 from lxml import etree
 
 from reservations.access import schema_org
@@ -21,7 +20,8 @@ from reservations.access.document import Document, Finding, is_hidden, is_inert,
 from reservations.access.selectors import SelectorError, xpath_of
 from reservations.access.tables import Pattern, Tables, Tier, expression_of, load_tables
 from reservations.model import Signal
-from reservations.readers.html import utf8_octets
+from reservations.readers.html import HtmlPage, utf8_octets
+from reservations.readers.needles import Needles, Places
 from reservations.statement import Place, Reading, Vocabulary, distinct
 
 #: The label of the protocol that says what follows from a finding.
@@ -31,8 +31,6 @@ LABEL: Final = "page"
 _MOST_PARSED: Final = 4 << 20
 _MOST_JSON: Final = 1 << 16
 _MOST_FINDINGS: Final = 32
-_CHUNK: Final = 1 << 20
-_OVERLAP: Final = 128
 _QUOTES: Final = "\"'“”„‟«»‘’‚‛ \t\r\n"  # noqa: RUF001  (typographic quotes come with content that was pasted)
 _SIZED: Final = 1024
 
@@ -69,6 +67,9 @@ class PageReader:
     Args:
         tables: all of them.
         vocabulary: of the protocol that knows what follows.
+
+    Attributes:
+        needles: octets without one of which a page says nothing of access.
     """
 
     def __init__(self, tables: Tables, vocabulary: Vocabulary) -> None:
@@ -83,24 +84,33 @@ class PageReader:
                 rows.setdefault(literal.encode(), []).append(number)
         for literal in (*schema_org.LITERALS, *self._tiers):
             rows.setdefault(literal.encode(), []).append(_DECLARED)
-        self._rows = tuple(rows.values())
-        self._scan = BytesAhoCorasick(list(rows), implementation=Implementation.DFA)
+        self._rows = rows
+        self.needles = Needles(rows)
 
     def read(
-        self, page: Page, *, embedding: bool = False, teasers: bool = False, metered: bool = False
+        self,
+        page: Page,
+        html: HtmlPage | None = None,
+        *,
+        embedding: bool = False,
+        teasers: bool = False,
+        metered: bool = False,
     ) -> list[Signal]:
         """Every statement on access in a page or an answer in JSON.
 
         Args:
             page: the page.
+            html: the same, as other readers see it; None when it is not at hand.
             embedding: the page embeds the resource; only statements that extend to media count.
             teasers: where the page says which part of it is closed, what stands outside is taken for open.
             metered: that free visits are counted is noted, and restricts nothing.
         """
         if is_answer(page):
             return self._answer(page)
-        octets = utf8_octets(page.body, page.charset) if b"\0" in page.body[:_SIZED] else page.body
-        live = self._live(octets)
+        if html is not None and html.octets == page.body:
+            live = self._rows_of(html.places(self.needles))
+        else:
+            live = self._live(utf8_octets(page.body, page.charset) if b"\0" in page.body[:_SIZED] else page.body)
         if not live:
             return []
         found = self.findings(page, live)
@@ -160,12 +170,10 @@ class PageReader:
 
     def _live(self, octets: bytes) -> frozenset[int]:
         """Rows of the tables that could match: `_DECLARED` stands for declarations."""
-        live: set[int] = set()
-        for start in range(0, len(octets), _CHUNK):
-            chunk = octets[max(0, start - _OVERLAP) : start + _CHUNK].lower()
-            for literal, _, _ in self._scan.find_matches_as_indexes(chunk, overlapping=True):
-                live.update(self._rows[literal])
-        return frozenset(live)
+        return self._rows_of(self.needles.places(octets.lower()))
+
+    def _rows_of(self, places: Places) -> frozenset[int]:
+        return frozenset(number for literal in places.keys() & self._rows.keys() for number in self._rows[literal])
 
     def _declared(self, document: Document) -> Iterator[Finding]:
         if self._words is not None:

@@ -19,6 +19,7 @@ from lxml import etree
 
 from reservations.definition import HtmlMeta
 from reservations.model import Signal
+from reservations.readers.needles import Needles, Places
 from reservations.readers.words import SYNTAX
 from reservations.statement import Place, Vocabulary, distinct
 
@@ -32,7 +33,12 @@ _LONG_TAG: Final = 65_536
 _TAG: Final = re.compile(rb"<meta[\s/](?:[^>\"']|\"[^\"]*+\"|'[^']*+')*+", re.IGNORECASE)
 _ATTRIBUTE: Final = rb"\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))"
 _NAME: Final = re.compile(rb"(?:name|property|http-equiv)" + _ATTRIBUTE, re.IGNORECASE)
-_NAMING: Final = re.compile(rb"(?:name|property|http-equiv)\s*=\s*[\"']?\s*([^\s\"'>]*)")
+#: What stands before the value of an attribute that names a meta, as far as it is looked at: the value's beginning too.
+_NAMING: Final = re.compile(rb"(?:(?:name|property|http-equiv)\s*=|\A[a-z-]*\s*=?)[\s\"'\x80-\xff]*([^\s\"'>]*)\Z")
+_BEFORE: Final = 256
+_KEYWORD: Final = len("http-equiv")
+_NAME_OCTETS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789_.-"
+_REFERENCE: Final = b"&"
 _CONTENT: Final = re.compile(rb"content" + _ATTRIBUTE, re.IGNORECASE)
 _CHARSET: Final = re.compile(rb"<meta[^>]{0,512}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -64,6 +70,7 @@ class Wanted(NamedTuple):
     ours: frozenset[str]
     others: frozenset[str]
     names: frozenset[bytes]
+    needles: Needles
 
 
 class Found(NamedTuple):
@@ -80,19 +87,37 @@ def look_for(metas: Metas, ours: frozenset[str], others: frozenset[str] = frozen
     """What to look for: a meta that is marked `tokens` under our product tokens too, and under those of others."""
     to_tokens = tuple(meta for group in metas.values() for meta in group if meta.meta.tokens)
     names = {**dict.fromkeys(ours | others, to_tokens), **metas}
-    return Wanted(names, ours, others, frozenset(name.encode() for name in names))
+    octets = frozenset(name.encode() for name in names)
+    return Wanted(names, ours, others, octets, Needles((*octets, _REFERENCE)))
 
 
 class HtmlPage:
-    """A page's octets, as far as they are looked at, and its tree, which is made when somebody needs it."""
+    """A page's octets, as far as they are looked at, and its tree, which is made when somebody needs it.
 
-    def __init__(self, body: bytes, charset: str) -> None:
+    Args:
+        body: the entity; charset: that its Content-Type names, or "".
+        needles: what all its readers look for together; None when there is but one.
+    """
+
+    def __init__(self, body: bytes, charset: str, needles: Needles | None = None) -> None:
         self.octets = utf8_octets(_window(body), charset)
+        self._needles = needles
 
     @cached_property
     def lower(self) -> bytes:
         """The octets with ASCII letters in lower case, for cheap searches."""
         return self.octets.lower()
+
+    def places(self, needles: Needles) -> Places:
+        """Where a reader's needles stand, maybe with those of others: found in one pass when they were joined."""
+        shared = self._needles
+        if shared is not None and any(part is needles for part in shared.parts):
+            return self._shared
+        return needles.places(self.lower)
+
+    @cached_property
+    def _shared(self) -> Places:
+        return self._needles.places(self.lower) if self._needles is not None else {}
 
     @cached_property
     def root(self) -> etree._Element | None:
@@ -171,12 +196,26 @@ def _concerns(page: HtmlPage, wanted: Wanted) -> bool:
     """Whether any meta tag might say something that we look for. Says yes whenever in doubt."""
     if b"\0" in page.octets:
         return True
-    for number, match in enumerate(_NAMING.finditer(page.lower)):
-        if b"&" in match[1] or number > _MAX_TAGS:
-            return True
-        if match[1] in wanted.names and _tag_concerns(page, match.start(), wanted):
-            return True
-    return False
+    places = page.places(wanted.needles)
+    if any(_is_naming(page.lower, at) for at in places.get(_REFERENCE, ())):
+        return True  # a character reference may stand for any letter of a name
+    named = [(at, name) for name in places.keys() & wanted.names for at in places[name]]
+    return len(named) > _MAX_TAGS or any(
+        (page.lower[at + len(name) : at + len(name) + 1] or b" ") not in _NAME_OCTETS
+        and _is_naming(page.lower, at, whole=True)
+        and _tag_concerns(page, at, wanted)
+        for at, name in named
+    )
+
+
+def _is_naming(octets: bytes, at: int, *, whole: bool = False) -> bool:
+    """Whether this place may be in the value of an attribute that names a meta. `whole`: at its beginning."""
+    before = octets[max(0, at - _BEFORE) : at]
+    key = before.rpartition(b"=")[0].rstrip()
+    if key and not key.endswith((b"name", b"property", b"http-equiv")) and len(key) > _KEYWORD:
+        return False
+    match = _NAMING.search(before)
+    return match is not None and not (whole and match[1])
 
 
 def _tag_concerns(page: HtmlPage, at: int, wanted: Wanted) -> bool:

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from ahocorasick_rs import BytesAhoCorasick
 
+from reservations.readers.needles import Needles, Places
 from reservations.wording import ACCESS, OBJECTS, TDM, TRAINING, Language, Phrase, Wording, any_of, marks
 
 #: Places in a page, beyond which it is looked at anyway.
@@ -66,7 +67,11 @@ class Said(NamedTuple):
 
 
 class LanguageReader:
-    """The tables, ready to be asked."""
+    """The tables, ready to be asked.
+
+    Attributes:
+        language: the tables; needles: octets without one of which a text says nothing.
+    """
 
     def __init__(self, language: Language) -> None:
         self.language = language
@@ -86,25 +91,30 @@ class LanguageReader:
             runs = tuple(tuple(run.encode() for run in sorted(some)) for some in mark.beside)
             for needle in mark.needles:
                 self._marks.setdefault(needle.encode(), []).append((runs, tuple(map(_octets, runs))))
-        self._needles = (*self._marks, *_UNSEEN)
-        self._scan = BytesAhoCorasick(self._needles)
+        self.needles = Needles((*self._marks, *_UNSEEN))
+        self._scan = BytesAhoCorasick(tuple(self.needles.words))
 
-    def may_speak(self, octets: bytes) -> bool:
-        """Whether a text in UTF-8, its ASCII letters in lower case, could hold a sentence; says yes when in doubt."""
-        found = self._scan.find_matches_as_indexes(octets, overlapping=True)
-        live = {number: self._live(number, octets) for number in {number for number, _, _ in found}}
+    def may_speak(self, octets: bytes, places: Places | None = None) -> bool:
+        """Whether a text in UTF-8, its ASCII letters in lower case, could hold a sentence; says yes when in doubt.
+
+        Args:
+            octets: the text.
+            places: of the needles, perhaps of others too; None: they are still to be looked for.
+        """
+        places = self.needles.places(octets) if places is None else places
         left = _MOST_NEEDLES
-        for number, start, end in found:
-            for others in live[number]:
-                near = octets[max(0, start - _NEAR) : end + _NEAR]
-                left -= 1
-                if left == 0 or all(other.search(near) for other in others):
-                    return True
+        for needle in self.needles.words & places.keys():
+            for others in self._live(needle, octets):
+                for start in places[needle]:
+                    near = octets[max(0, start - _NEAR) : start + len(needle) + _NEAR]
+                    left -= 1
+                    if left == 0 or all(other.search(near) for other in others):
+                        return True
         return False
 
-    def _live(self, number: int, octets: bytes) -> list[tuple[re.Pattern[bytes], ...]]:
+    def _live(self, needle: bytes, octets: bytes) -> list[tuple[re.Pattern[bytes], ...]]:
         """Of the phrases with a needle, what they have besides: those of which all is somewhere in the text."""
-        marks = self._marks.get(self._needles[number], [((), ())])
+        marks = self._marks.get(needle, [((), ())])
         return [others for runs, others in marks if all(any(run in octets for run in some) for some in runs)]
 
     def candidates(self, text: str) -> Iterator[tuple[int, int, str]]:

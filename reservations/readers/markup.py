@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -16,6 +16,7 @@ from lxml import etree
 
 from reservations.readers.html import HtmlPage, is_hidden
 from reservations.readers.links import Link, media_type, relations
+from reservations.readers.needles import Needles
 
 _MAX_FOUND: Final = 500
 _MAX_SCRIPT: Final = 1 << 20
@@ -25,6 +26,26 @@ _JSON_LD: Final = "application/ld+json"
 _PAGES: Final = re.compile(
     r"(?:\w*(?:article|posting|webpage|page|creativework|work|book|chapter|report|dataset|thesis|review|recipe|story))"
 )
+_BEFORE: Final = 512
+
+
+class _Look(NamedTuple):
+    """What stands before a word that counts; and what leaves it open, when it fills all that is looked at."""
+
+    counts: re.Pattern[bytes]
+    unclear: re.Pattern[bytes]
+
+
+#: For each kind of what is sought: relations count in `rel`, media types anywhere, properties where they are named.
+_LOOKS: Final = (
+    _Look(re.compile(rb"rel\s*=\s*(?:[\"'][^\"'>]*)?(?<![a-z0-9_])\Z"), re.compile(rb"[^\"'>]*")),
+    None,
+    _Look(
+        re.compile(rb"(?:[\"']|itemprop\s*=\s*[\"']?[^\"'>]*|property\s*=\s*(?:[\w-]+:)?)(?:[a-z]+:)?\Z"),
+        re.compile(rb"[a-z]*\s*=?\s*(?:[\w-]*:)?(?:[a-z]+:)?"),
+    ),
+)
+_WORD_OCTETS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789_"
 _RELATED: Final = etree.XPath("//*[self::link or self::a or self::area][@rel]")
 _ITEM_PROPERTIES: Final = etree.XPath("//*[@itemprop]")
 _RDFA_PROPERTIES: Final = etree.XPath("//*[@property]")
@@ -72,10 +93,11 @@ NOTHING: Final = Markup()
 
 def read_markup(page: HtmlPage, sought: Sought) -> Markup:
     """Everything in a page that is looked for."""
-    words, triggers = _triggers(sought)
-    if not any(word in page.lower for word in words):
-        return NOTHING
-    linked, inline, said = (trigger is not None and trigger.search(page.lower) is not None for trigger in triggers)
+    places = page.places(needles_of(sought))
+    linked, inline, said = (
+        any(_stands(page.lower, word, places[word], look) for word in words if word in places)
+        for words, look in zip(_words(sought), _LOOKS, strict=True)
+    )
     if not (linked or inline or said):
         return NOTHING
     root = page.root
@@ -91,20 +113,28 @@ def read_markup(page: HtmlPage, sought: Sought) -> Markup:
 
 
 @lru_cache(maxsize=64)
-def _triggers(sought: Sought) -> tuple[tuple[bytes, ...], tuple[re.Pattern[bytes] | None, ...]]:
-    """Words without which nothing can be there, and a pattern for each kind of thing that is looked for."""
-    rels = rb"\brel\s*=\s*(?:[\"'][^\"'>]*|)\b(?:%s)\b"
-    said = rb"(?:[\"']|\bitemprop\s*=\s*[\"']?|\bproperty\s*=\s*[\"']?(?:[\w-]+:)?)(?:[a-z]+:)?(?:%s)\b"
-    kinds = ((rels, sought.relations), (rb"(?:%s)", sought.scripts), (said, sought.properties))
-    patterns = []
-    every: set[bytes] = set()
-    for template, named in kinds:
-        words = sorted(word.encode() for word in named)
-        every.update(words)
-        patterns.append(re.compile(template % b"|".join(map(re.escape, words))) if words else None)
-    # One that holds another can only be there with it.
-    shortest = [word for word in sorted(every) if not any(other in word for other in every - {word})]
-    return tuple(shortest), tuple(patterns)
+def needles_of(sought: Sought) -> Needles:
+    """What a page is searched for."""
+    return Needles(word for words in _words(sought) for word in words)
+
+
+@lru_cache(maxsize=64)
+def _words(sought: Sought) -> tuple[tuple[bytes, ...], ...]:
+    """The words of each kind of thing that is looked for, as octets."""
+    return tuple(tuple(sorted(word.encode() for word in words)) for words in sought)
+
+
+def _stands(octets: bytes, word: bytes, places: Sequence[int], look: _Look | None) -> bool:
+    """Whether a word stands anywhere behind what makes it count; yes when in doubt."""
+    if look is None or len(places) > _MAX_FOUND:
+        return True
+    for at in places:
+        end = at + len(word)
+        if (octets[end : end + 1] or b" ") not in _WORD_OCTETS:
+            before = octets[max(0, at - _BEFORE) : at]
+            if look.counts.search(before) or look.unclear.fullmatch(before):
+                return True
+    return False
 
 
 def _links(root: etree._Element, wanted: frozenset[str]) -> Iterator[PageLink]:

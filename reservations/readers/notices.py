@@ -18,7 +18,8 @@ from lxml import etree
 from reservations.model import Signal
 from reservations.readers.html import HtmlPage, is_hidden
 from reservations.readers.language import LanguageReader
-from reservations.readers.markup import Sought, read_markup
+from reservations.readers.markup import Sought, needles_of, read_markup
+from reservations.readers.needles import Needles
 from reservations.readers.robots_txt import Line
 from reservations.statement import Place, Reading, Vocabulary, distinct
 
@@ -59,6 +60,11 @@ class Notices:
             if vocabulary.protocol.language is not None
         ]
 
+    @property
+    def needles(self) -> tuple[Needles, ...]:
+        """What pages are searched for."""
+        return tuple(reader.needles for reader in self._readers)
+
     def in_comments(self, lines: Iterable[Line], source: str, carrier: str) -> list[Signal]:
         """What the comments of a file say, of all its origin; comments on successive lines are one text."""
         texts = [Text(carrier, f"line {number}", text) for number, text in _paragraphs(lines)]
@@ -84,6 +90,7 @@ class _Notices:
         language = reader.language
         self._metas = frozenset(language.metas)
         self._sought = Sought(frozenset(), frozenset(), frozenset(language.properties))
+        self.needles = Needles.together(reader.needles, needles_of(self._sought))
         self._notices, self._in_articles, self._outside = (
             frozenset(words) for words in (language.notices, language.in_articles, language.outside)
         )
@@ -112,7 +119,7 @@ class _Notices:
             left -= len(text.text)
 
     def in_page(self, page: HtmlPage, url: str) -> list[Signal]:
-        if not self._reader.may_speak(page.lower):
+        if not self._reader.may_speak(page.lower, page.places(self.needles)):
             return []
         root = page.root
         if root is None:
@@ -124,8 +131,7 @@ class _Notices:
             name = element.get("name") or element.get("property") or ""
             if name.strip().lower() in self._metas and not is_hidden(element):
                 yield Text("html_meta", f"meta {number}", element.get("content") or "")
-        if any(name.encode() in page.lower for name in self._sought.properties):
-            yield from (Text("schema", said.place, said.value) for said in read_markup(page, self._sought).said)
+        yield from (Text("schema", said.place, said.value) for said in read_markup(page, self._sought).said)
 
     def _of_body(self, root: etree._Element, *, whole: bool) -> Iterator[Text]:
         for number, element in enumerate(self._speaking(root, whole=whole), 1):

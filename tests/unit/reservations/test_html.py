@@ -59,6 +59,9 @@ def reasons(signals):
         '<meta name="examplebot" content="noai">',
         '<meta title=">" name="robots" content="noai">',
         '<noscript><meta name="robots" content="noai"></noscript>',
+        '<meta name="\u00a0robots&nbsp;" content="noai">',
+        '<meta name="{}robots" content="noai">'.format(" " * 400),
+        '<meta name{}= "{}robots" content="noai">'.format(" " * 200, " " * 54),
     ],
 )
 def test_meta_is_found_however_it_is_written(read, meta):
