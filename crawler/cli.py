@@ -9,6 +9,7 @@ from provenance import (
     verbs_blocklist,
     verbs_diff,
     verbs_erase,
+    verbs_manifest,
     verbs_policy,
     verbs_proof,
     verbs_review,
@@ -54,6 +55,7 @@ app.command(epilog="Example: knockfirst verify out/web")(verbs.verify)
 app.command(epilog="Example: knockfirst explain out/web https://example.org/page")(verbs.explain)
 verbs_proof.add_to(app)
 verbs_erase.add_to(app)
+verbs_manifest.add_to(app)
 verbs_policy.add_to(app)
 verbs_diff.add_to(app)
 app.add_typer(verbs_blocklist.app)

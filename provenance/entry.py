@@ -452,7 +452,25 @@ class SealEntry(_Leaf, frozen=True, kw_only=True, tag="seal"):
     sites: Sites | None = None
 
 
-Entry: TypeAlias = RunEntry | ConfigEntry | EvidenceEntry | DecisionEntry | RedecisionEntry | FileEntry | SealEntry
+class ManifestEntry(_Leaf, frozen=True, kw_only=True, tag="manifest"):
+    """In a run log, which holds nothing else: what all workers of a crawl had signed when it was made.
+
+    Attributes:
+        f: the manifest's file, relative to the run log's output folder.
+        size: octets.
+        d: digest of the file, "sha256:<hex>".
+        workers: number of logs it lists.
+    """
+
+    f: str
+    size: int
+    d: str
+    workers: int
+
+
+Entry: TypeAlias = (
+    RunEntry | ConfigEntry | EvidenceEntry | DecisionEntry | RedecisionEntry | FileEntry | SealEntry | ManifestEntry
+)
 
 
 def new_nonce() -> str:

@@ -11,7 +11,6 @@ import sqlite3
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
-from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -23,8 +22,10 @@ from provenance.entry import (
     FileEntry,
     Pointer,
     RedecisionEntry,
+    RunEntry,
     SealEntry,
 )
+from provenance.finality import word_key, worker_of
 from provenance.report import Level
 from provenance.segments import Leaf
 from provenance.sites import SiteTree
@@ -57,7 +58,7 @@ CREATE TABLE file (f TEXT PRIMARY KEY, size INTEGER, d TEXT, seq INTEGER, gone T
                   WITHOUT ROWID;
 CREATE TABLE erased (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE url (key BLOB PRIMARY KEY, run TEXT, seq INTEGER) WITHOUT ROWID;
-CREATE TABLE final (seq INTEGER PRIMARY KEY, key BLOB, verdict TEXT, superseded INTEGER);
+CREATE TABLE final (seq INTEGER PRIMARY KEY, key BLOB, verdict TEXT, lease INTEGER, superseded INTEGER);
 CREATE INDEX final_key ON final (key);
 CREATE TABLE named (seq INTEGER PRIMARY KEY, t TEXT);
 BEGIN
@@ -77,6 +78,7 @@ class Links:
         self._sites = SiteTree()
         self._seals: list[tuple[SealEntry, str, str, Counter[Verdict], Counter[Verdict], int]] = []
         self._gone: dict[int, tuple[Verdict, bool]] = {}  # entries whose text was erased: verdict, whether final
+        self._shared: set[str] = set()  # runs that other workers write logs of, too
         self._changed = False  # records were erased, so that files may be entered a second time
 
     def close(self) -> None:
@@ -108,8 +110,7 @@ class Links:
         return frozenset(row[0] for row in gone)
 
     def _see(self, entry: Entry, file: str, where: str) -> None:
-        if not isinstance(entry, SealEntry | RedecisionEntry | FileEntry):
-            self._ends.pop(entry.run, None)  # somebody went on with a run that had been sealed
+        self._note_run(entry)
         match entry:
             case DecisionEntry():
                 self._see_decision(entry, file, where)
@@ -130,6 +131,12 @@ class Links:
                 self._see_seal(entry, file, where)
             case _:
                 pass
+
+    def _note_run(self, entry: Entry) -> None:
+        if not isinstance(entry, SealEntry | RedecisionEntry | FileEntry):
+            self._ends.pop(entry.run, None)  # somebody went on with a run that had been sealed
+        if isinstance(entry, RunEntry) and worker_of(entry.origin, entry.run):
+            self._shared.add(entry.run)
 
     def _see_redecision(self, entry: RedecisionEntry, file: str, where: str) -> None:
         self._refers(entry.of, "decision", file, where)
@@ -168,7 +175,7 @@ class Links:
             )
 
     def _see_finality(self, entry: DecisionEntry, file: str, where: str) -> None:
-        key = blake2b(f"{entry.run}\0{entry.url}".encode(), digest_size=16).digest()
+        key = word_key(entry.run, entry.url)
         self._db.execute("INSERT OR IGNORE INTO url VALUES (?, ?, ?)", (key, entry.run, entry.seq))
         if entry.supersedes is not None:
             replaced = self._db.execute(
@@ -179,9 +186,8 @@ class Links:
                 what = f"supersedes entry {entry.supersedes}, which is no earlier final entry on this URL"
                 self._level.differs(file, where, what, _KEEP)
         if entry.final:
-            self._db.execute(
-                "INSERT OR IGNORE INTO final VALUES (?, ?, ?, NULL)", (entry.seq, key, entry.verdict.value)
-            )
+            row = (entry.seq, key, entry.verdict.value, entry.lease)
+            self._db.execute("INSERT OR IGNORE INTO final VALUES (?, ?, ?, ?, NULL)", row)
 
     def _see_pointers(self, pointers: tuple[Pointer, ...], seq: int, uris: str, file: str, where: str) -> None:
         for pointer in pointers:
@@ -385,12 +391,15 @@ class Links:
 
     def _report_finality(self) -> None:
         query = """
-            SELECT url.run, url.seq, count(final.seq) FROM url
+            SELECT url.run, url.seq, count(final.seq), count(DISTINCT final.lease) FROM url
             LEFT JOIN final ON final.key = url.key AND final.superseded IS NULL
             GROUP BY url.key HAVING count(final.seq) != 1 ORDER BY url.seq
         """
-        for run, seq, finals in self._db.execute(query):
-            if finals:
+        for run, seq, finals, leases in self._db.execute(query):
+            if run in self._shared and finals == leases:  # `together` looks at all workers' logs
+                name = "URLs with a newer last word" if finals else "URLs whose last word another worker may have"
+                self._level.count(name)
+            elif finals:
                 self._level.differs("log", f"entry {seq}", f"its URL has {finals} final entries in run {run!r}", _KEEP)
             elif self._ends.get(run) == "finished":
                 what = f"its URL has no final entry, though run {run!r} is sealed as finished"

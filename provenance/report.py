@@ -78,7 +78,8 @@ class Report(msgspec.Struct, kw_only=True):
         size: entries in the log.
         signed_size: entries under the newest good checkpoint.
         root: root hash over all entries, hexadecimal.
-        seal: how the log ends: "finished", "stopped", "crashed", "running", or "missing".
+        seal: how the log ends: "finished", "stopped", "crashed", "running", "manifest" (a run log), or
+            "missing".
         weaker: rules in force that are weaker than the shipped floor, a sentence each.
         no_blocklist: the operator's sentence why no blocklist was in force; empty when one was.
         levels: the levels that were looked at.

@@ -316,7 +316,8 @@ def check_log(out: Path, key_line: str | None) -> None:
             if "was" in entry:
                 said[tree.size] = entry["of"]
         elif not (entry.get("t") == "file" and last.startswith("seal")):
-            last = f"seal: {entry['end']}" if entry.get("t") == "seal" else ""
+            ends = {"seal": f"seal: {entry.get('end')}", "manifest": "a run log, ends with a manifest"}
+            last = ends.get(str(entry.get("t")), "")
         if entry.get("t") == "run":
             need(entry["origin"] == key.name and entry.get("key", key.line) == key.line, "a run of another log")
         tree.add(unbase64(entry["h"], 32) if entry.get("t") == "erased" else leaf(line))

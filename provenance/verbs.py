@@ -6,16 +6,13 @@ Whatever they print came from strangers and goes through `terminal.plain`.
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
 from provenance.anchors import read_outside
 from provenance.answers_table import answers_table
@@ -23,7 +20,8 @@ from provenance.entry import EvidenceEntry, Pointer, timestamp
 from provenance.report import Level, Report
 from provenance.segments import LogError
 from provenance.story import Attempt, Story, is_last_word, story
-from provenance.terminal import plain
+from provenance.terminal import plain, progress_bar
+from provenance.together import Together, verify_together
 from provenance.verify import LEVELS, VerifyError
 from provenance.verify import verify as verify_folder
 from reservations.urls import UrlError, canonical_url
@@ -34,8 +32,9 @@ UNREADABLE: Final = 2
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a crawl: the one that holds log/.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
-Key = Annotated[
-    str,
+Outs = Annotated[list[Path], typer.Argument(metavar="OUT...", help="Output folder of a crawl; one of each worker.")]
+Keys = Annotated[
+    list[str] | None,
     typer.Option("--key", metavar="VKEY", help="The log's verifier line, from a source other than the folder itself."),
 ]
 
@@ -44,15 +43,19 @@ _SEALS: Final = {
     "stopped": "sealed: the crawl was stopped with work left",
     "crashed": "sealed after a crash",
     "running": "a process is writing it now",
+    "manifest": "a run log, ends with a manifest",
     "missing": "NOT SEALED: the crawl broke off, or the end was cut away",
 }
 
 
 def verify(
-    out: Out,
+    outs: Outs,
     *,
     as_json: Json = False,
-    key: Key = "",
+    key: Keys = None,
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The run log over all workers, by `knockfirst manifest`.")
+    ] = None,
     anchor: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="An older checkpoint of the log, kept elsewhere.")
     ] = None,
@@ -63,21 +66,27 @@ def verify(
 ) -> None:
     """Check a crawl: log unaltered (L1), log and WARC link (L2), decisions follow (L3), outside anchors (L4).
 
-    Four results, each with what it proves and what not. Exit codes: 0 nothing differs, 1 something does, 2 there is
-    nothing that could be checked.
+    Four results, each with what it proves and what not; of several workers' folders, also what must hold of all of
+    them. Exit codes: 0 nothing differs, 1 something does, 2 there is nothing that could be checked.
     """
+    keys, levels = key or [], level or LEVELS
     try:
         outside = read_outside(anchor or [], tsa_roots)
-        with _progress() as tell:
-            report = verify_folder(out, level or LEVELS, key=key or None, outside=outside, progress=tell)
+        with progress_bar() as tell:
+            if len(outs) == 1 and len(keys) <= 1 and manifest is None:
+                result: Report | Together = verify_folder(
+                    outs[0], levels, key=keys[0] if keys else None, outside=outside, progress=tell
+                )
+            else:
+                result = verify_together(outs, levels, manifest=manifest, keys=keys, outside=outside, progress=tell)
     except (VerifyError, OSError) as error:
         _give_up(error)
     if as_json:
-        _print_json(msgspec.to_builtins(report) | {"clean": report.clean})
+        _print_json(msgspec.to_builtins(result) | {"clean": result.clean})
     else:
-        for line in _report_lines(report):
+        for line in _report_lines(result) if isinstance(result, Report) else _together_lines(result):
             typer.echo(plain(line))
-    raise typer.Exit(CLEAN if report.clean else DIFFERENCES)
+    raise typer.Exit(CLEAN if result.clean else DIFFERENCES)
 
 
 def explain(
@@ -122,21 +131,13 @@ def _story(folder: Path, url: str) -> Story:
 # -- verify ------------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar per step on a terminal's error stream; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        tasks = {}
-
-        def tell(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bar.add_task(f"reading {step}", total=total)
-            bar.update(tasks[step], completed=done)
-
-        yield tell
+def _together_lines(result: Together) -> Iterator[str]:
+    for report in ([result.manifest] if result.manifest else []) + result.folders:
+        yield f"== {report.out}"
+        yield from _report_lines(report)
+        yield ""
+    yield "== all of them"
+    yield from _level_lines(result.level)
 
 
 def _report_lines(report: Report) -> Iterator[str]:

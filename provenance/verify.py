@@ -16,7 +16,7 @@ from typing import Final
 
 from provenance.anchors import Anchors, Outside, level_4
 from provenance.checkpoint import MAX_NOTE_BYTES, Checkpoint, CheckpointError, Verifier, open_note
-from provenance.entry import ConfigEntry, Entry, FileEntry, RedecisionEntry, RunEntry, SealEntry
+from provenance.entry import ConfigEntry, Entry, FileEntry, ManifestEntry, RedecisionEntry, RunEntry, SealEntry
 from provenance.lines import from_line
 from provenance.links import Links
 from provenance.log import CHECKPOINT, CHECKPOINTS, LOCK, VERIFIER
@@ -52,6 +52,7 @@ def verify(
     *,
     key: str | None = None,
     outside: Outside | None = None,
+    also: See | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Verify an output folder.
@@ -61,6 +62,7 @@ def verify(
         levels: which levels to look at; level 1 always is.
         key: the log's verifier line, from a source other than the folder; without it, the folder's own is believed.
         outside: what the caller brings along from elsewhere, for level 4.
+        also: told each leaf, too.
         progress: told how far it is.
 
     Raises:
@@ -79,8 +81,9 @@ def verify(
     replayed, anchored = level_3(), level_4()
     anchors = Anchors(folder, verifier, outside or Outside(), anchored)
     with closing(Links(out, linkage)) as links, closing(Replay(out, replayed)) as replay:
-        seeing = [links.see] if {"L2", "L3"} & set(levels) else []  # level 3 must know what was erased
+        seeing: list[See] = [links.see] if {"L2", "L3"} & set(levels) else []  # level 3 must know what was erased
         seeing += [replay.see] if "L3" in levels else []
+        seeing += [also] if also else []
         try:
             _Integrity(folder, verifier, report, integrity, anchors, running=running).check(seeing, tell)
         except OSError as error:
@@ -310,9 +313,11 @@ class _Integrity:
     def _seal(self) -> str:
         if self._running:
             return "running"
-        if isinstance(self._last, SealEntry) and not self._torn:
-            return self._last.end
-        return "missing"
+        if self._torn:
+            return "missing"
+        if isinstance(self._last, ManifestEntry):
+            return "manifest"
+        return self._last.end if isinstance(self._last, SealEntry) else "missing"
 
 
 def _own_verifier(folder: Path) -> Verifier:

@@ -70,15 +70,15 @@ def decision(seq, **fields):
 class Crawled:
     """Writes an output folder the way a crawl does, without one."""
 
-    def __init__(self, out, key):
+    def __init__(self, out, key, origin=ORIGIN, first_lease=0):
         self.out, self.key = out, key
-        self.log = LogWriter.open(out / "log", ORIGIN, key)
-        self._serial = itertools.count()
+        self.log = LogWriter.open(out / "log", origin, key)
+        self._serial = itertools.count(first_lease)
         self._sizes = {}
         self.counts, self.finals = {}, {}
         self.enter(
             RunEntry,
-            origin=ORIGIN,
+            origin=origin,
             software="knockfirst 0",
             code="sha256:0",
             operator="Example",
@@ -150,7 +150,8 @@ class Crawled:
         return seq
 
     def decide(self, **fields):
-        entry = decision(self.log.next_seq, config=self.config, lease=next(self._serial), **fields)
+        known = {"config": self.config, "lease": next(self._serial)}
+        entry = decision(self.log.next_seq, **(known | fields))
         self.counts[entry.verdict] = self.counts.get(entry.verdict, 0) + 1
         if entry.final:
             self.finals[entry.verdict] = self.finals.get(entry.verdict, 0) + 1
@@ -237,6 +238,14 @@ def crawled(out, key):
 def new_folder(tmp_path, key):
     """Makes further folders."""
     return lambda number: Crawled(tmp_path / str(number), key)
+
+
+@pytest.fixture
+def new_worker(tmp_path, key):
+    """Makes the folders of workers of one crawl."""
+    return lambda name, first_lease, with_key=key: Crawled(
+        tmp_path / name, with_key, f"crawler.example.org/web/r1/{name}", first_lease
+    )
 
 
 @pytest.fixture

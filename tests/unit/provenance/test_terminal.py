@@ -1,8 +1,11 @@
 """What strangers wrote, on a terminal."""
 
+import io
+import sys
+
 import pytest
 
-from provenance.terminal import plain
+from provenance.terminal import plain, progress_bar
 
 
 @pytest.mark.parametrize(
@@ -34,3 +37,18 @@ def test_character_that_acts_is_spelled_out(char):
 def test_ordinary_text_of_any_script_stays():
     text = "Grüße, 你好, עברית, emoji 🙂, 'quotes' \\ back"
     assert plain(text) == text
+
+
+def test_progress_is_shown_on_a_terminal_only(monkeypatch):
+    with progress_bar() as tell:
+        assert tell is None
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress_bar() as tell:
+        tell("log", 1, 2)
+        tell("log", 2, 2)
+    assert "reading log" in sys.stderr.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True

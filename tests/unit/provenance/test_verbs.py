@@ -1,8 +1,6 @@
 """What auditors see: exit codes, sentences, JSON, and nothing of a stranger's that acts on a terminal."""
 
-import io
 import json
-import sys
 
 import pytest
 import typer
@@ -173,18 +171,3 @@ def test_hostile_text_is_spelled_out(run, crawled):
 def test_help_of_each_verb_names_its_exit_codes(run):
     for verb in ("verify", "explain"):
         assert "Exit codes" in run(verb, "--help").stdout
-
-
-def test_progress_is_shown_on_a_terminal_only(monkeypatch):
-    with verbs._progress() as tell:
-        assert tell is None
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    with verbs._progress() as tell:
-        tell("log", 1, 2)
-        tell("log", 2, 2)
-    assert "reading log" in sys.stderr.getvalue()
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
