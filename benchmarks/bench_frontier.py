@@ -81,7 +81,7 @@ def size(path: Path) -> int:
 
 
 async def measure(path: Path, urls: int, hosts: int) -> None:
-    frontier = open_frontier(f"sqlite:///{path}", now=time.time)
+    frontier = open_frontier(f"sqlite:///{path}", now=time.time, worker="bench")
     await frontier.open()
     batches = [[found(n, hosts) for n in range(start, start + BATCH)] for start in range(0, urls, BATCH)]
 
@@ -93,7 +93,7 @@ async def measure(path: Path, urls: int, hosts: int) -> None:
     await timed(f"new URLs pushed, {BATCH} a call", "URL ", 10_000, push)
     await frontier.close()
     print(f"{'file while all are queued':<44}{size(path) / urls:>10,.0f} B/URL")
-    frontier = open_frontier(f"sqlite:///{path}", now=time.time)  # with nothing in memory
+    frontier = open_frontier(f"sqlite:///{path}", now=time.time, worker="bench")  # with nothing in memory
     await frontier.open()
     await timed("seen URLs pushed, met in the file", "URL ", 20_000, push)
     await timed("seen URLs pushed, met in memory", "URL ", 20_000, lambda: push(-1_000))

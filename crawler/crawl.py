@@ -208,7 +208,9 @@ class Crawl:
         out = self.options.out
         if not (out / CRAWL_FILE).exists():
             recovery.write_new(out / CRAWL_FILE, msgspec.json.format(msgspec.json.encode(self.file), indent=2))
-        self.frontier = open_frontier(self.options.frontier, now=time.time, max_per_host=self.options.max_per_host)
+        self.frontier = open_frontier(
+            self.options.frontier, now=time.time, worker="crawl", max_per_host=self.options.max_per_host
+        )
         begun.push_async_callback(self.frontier.close)
         leases = await self.frontier.open()
         found_in_log = recovery.Found.of(leases)

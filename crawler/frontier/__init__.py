@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crawler.frontier.interface import (
+    LEASE_S,
     MAX_PAYLOAD_BYTES,
     Counts,
     Found,
     Frontier,
     FrontierError,
     Lease,
+    Limits,
     Outcome,
 )
 from crawler.frontier.sqlite import SqliteFrontier
@@ -21,17 +23,31 @@ __all__ = ["MAX_PAYLOAD_BYTES", "Counts", "Found", "Frontier", "FrontierError", 
 _SQLITE = "sqlite:///"
 
 
-def open_frontier(url: str, *, now: Callable[[], float], max_per_host: int = 0) -> Frontier:
+def open_frontier(
+    url: str,
+    *,
+    now: Callable[[], float],
+    worker: str = "",
+    lease_s: float = LEASE_S,
+    max_per_host: int = 0,
+    max_per_site: int = 0,
+    max_per_address: int = 0,
+) -> Frontier:
     """The frontier that a URL names, not opened yet.
 
     Args:
         url: "sqlite:///state/frontier.db" is relative to the working folder, "sqlite:////srv/frontier.db" absolute.
         now: seconds since 1970.
+        worker: who claims; unique within the crawl, the same after a restart. "" is an onlooker, who does not.
+        lease_s: the term of a lease.
         max_per_host: URLs accepted per authority; 0 for no limit.
+        max_per_site: URLs accepted per registrable domain; 0 for no limit.
+        max_per_address: leases open at one IP address at a time; 0 for no limit.
 
     Raises:
         FrontierError: no back end goes by that URL.
     """
+    limits = Limits(lease_s=lease_s, per_host=max_per_host, per_site=max_per_site, per_address=max_per_address)
     path = url.removeprefix(_SQLITE)
     if path in {url, ""}:
         raise FrontierError(
@@ -39,4 +55,4 @@ def open_frontier(url: str, *, now: Callable[[], float], max_per_host: int = 0) 
             where=f"KNOCKFIRST_FRONTIER={url}",
             remedy=f"Write {_SQLITE}path/to/frontier.db (a fourth slash begins an absolute path).",
         )
-    return SqliteFrontier(Path(path).absolute(), now=now, max_per_host=max_per_host)
+    return SqliteFrontier(Path(path).absolute(), now=now, worker=worker, limits=limits)

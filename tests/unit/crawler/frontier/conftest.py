@@ -32,8 +32,10 @@ class Bench:
         self.clock = Clock()
 
     @asynccontextmanager
-    async def opened(self, leases: list[Lease] | None = None, **options: int) -> AsyncIterator[Frontier]:
-        frontier = open_frontier(self.url, now=self.clock, **options)
+    async def opened(
+        self, leases: list[Lease] | None = None, *, worker: str = "one", **options: float
+    ) -> AsyncIterator[Frontier]:
+        frontier = open_frontier(self.url, now=self.clock, worker=worker, **options)
         left = await frontier.open()
         try:
             if leases is not None:
@@ -42,7 +44,7 @@ class Bench:
         finally:
             await frontier.close()
 
-    def run(self, scenario: Callable[[Frontier], Awaitable[None]], **options: int) -> None:
+    def run(self, scenario: Callable[[Frontier], Awaitable[None]], **options: float) -> None:
         async def main() -> None:
             async with self.opened(**options) as frontier:
                 await scenario(frontier)

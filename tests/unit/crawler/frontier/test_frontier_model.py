@@ -101,7 +101,7 @@ class FrontierMachine(RuleBasedStateMachine):
 
     def _open(self) -> list:
         url = self.frontier_url(self.folder.name)
-        self.frontier = open_frontier(url, now=lambda: self.now, max_per_host=BUDGET)
+        self.frontier = open_frontier(url, now=lambda: self.now, worker="one", max_per_host=BUDGET)
         return self.loop.run_until_complete(self.frontier.open())
 
     def _run(self, *calls) -> list:

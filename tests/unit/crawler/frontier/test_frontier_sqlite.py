@@ -14,7 +14,7 @@ import pytest
 
 import crawler
 from crawler.frontier import Found, FrontierError, Lease, Outcome
-from crawler.frontier.interface import Recent, fingerprint
+from crawler.frontier.interface import Limits, Recent, fingerprint
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.frontier.sqlite_file import SCHEMA_VERSION
 
@@ -23,7 +23,7 @@ SITE = "https://a.example"
 
 
 def frontier_at(path: Path) -> SqliteFrontier:
-    return SqliteFrontier(path, now=lambda: 1_000_000.0)
+    return SqliteFrontier(path, now=lambda: 1_000_000.0, worker="one", limits=Limits())
 
 
 def pages(numbers: range, size: int = 100) -> list[Found]:
@@ -127,20 +127,49 @@ def test_empty_file_becomes_a_frontier(tmp_path):
     asyncio.run(main())
 
 
-def test_file_in_use_is_refused_in_this_and_in_another_process(path):
+def test_file_is_shared_by_processes(path):
+    """Two more processes push at the same time as this one: nothing is refused, nothing counted wrong."""
     script = (
-        "import asyncio\nfrom crawler.frontier import open_frontier\n"
-        f"asyncio.run(open_frontier('sqlite:///{path}', now=lambda: 0.0).open())"
+        "import asyncio, sys\nfrom crawler.frontier import Found, open_frontier\n"
+        "async def main():\n"
+        f"    frontier = open_frontier('sqlite:///{path}', now=lambda: 0.0, worker=sys.argv[1])\n"
+        "    await frontier.open()\n"
+        "    for n in range(60):\n"
+        "        urls = [(f'https://{m % 7}.example', m) for m in range(n, n + 40)]\n"
+        "        await frontier.push([Found(f'{site}/{m}', site) for site, m in urls])\n"
+        "    await frontier.close()\n"
+        "asyncio.run(main())"
     )
-    command = [sys.executable, "-c", script]
 
     async def main() -> None:
         frontier = frontier_at(path)
         await frontier.open()
-        with pytest.raises(FrontierError, match="in use by another crawl"):
-            await frontier_at(path).open()
-        other = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
-        assert b"is in use by another crawl" in (await other.communicate())[1]
+        names = ("two", "three")
+        others = [await asyncio.create_subprocess_exec(sys.executable, "-c", script, name, cwd=ROOT) for name in names]
+        for n in range(3_000, 3_200, 5):
+            assert await frontier.push(pages(range(n, n + 5))) == 5
+        assert [await other.wait() for other in others] == [0, 0]
+        counts = await frontier.counts()
+        assert (counts.seen, counts.queued, counts.hosts) == (3_299, 3_298, 8)
+        assert [worker.name for worker in await frontier.workers()] == ["one", "three", "two"]
+        await frontier.close()
+
+    asyncio.run(main())
+
+
+def test_file_that_somebody_keeps_busy_is_told_and_readable(path, monkeypatch):
+    monkeypatch.setattr("crawler.frontier.sqlite_file._PATIENCE_S", 0.05)
+
+    async def main() -> None:
+        frontier = frontier_at(path)
+        await frontier.open()
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(FrontierError, match="kept busy by another process"):
+            await frontier.push(pages(range(3_000, 3_010)))
+        assert (await frontier.counts()).seen == 3_000
+        other.execute("ROLLBACK")
+        other.close()
         assert await frontier.push(pages(range(3_000, 3_010))) == 10
         await frontier.close()
 
