@@ -9,6 +9,7 @@ from provenance import (
     verbs_blocklist,
     verbs_diff,
     verbs_erase,
+    verbs_key,
     verbs_manifest,
     verbs_policy,
     verbs_proof,
@@ -58,6 +59,7 @@ verbs_erase.add_to(app)
 verbs_manifest.add_to(app)
 verbs_policy.add_to(app)
 verbs_diff.add_to(app)
+app.add_typer(verbs_key.app)
 app.add_typer(verbs_blocklist.app)
 verbs_review.app.add_typer(verbs_statement.app)
 app.add_typer(verbs_review.app)

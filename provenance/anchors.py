@@ -24,7 +24,7 @@ from rfc3161_client import (
     decode_timestamp_response,
 )
 
-from provenance.checkpoint import MAX_NOTE_BYTES, CheckpointError, Verifier, open_note
+from provenance.checkpoint import MAX_NOTE_BYTES, CheckpointError, Verifier, open_by_any, open_note
 from provenance.disk import Disk, replace
 from provenance.log import CHECKPOINT
 from provenance.proof import read_verifier
@@ -57,19 +57,19 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
 class Anchors:
     """Compares a log, as it is read, with what is kept outside of it."""
 
-    def __init__(self, folder: Path, verifier: Verifier, outside: Outside, level: Level) -> None:
+    def __init__(self, folder: Path, keys: Sequence[Verifier], outside: Outside, level: Level) -> None:
         self._folder = folder / ANCHORS
         self._level = level
         self._roots = outside.roots
         self._heads: dict[int, list[tuple[str, bytes]]] = {}
         for name, note in outside.checkpoints:
-            self._take(name, note, verifier)
+            self._take(name, note, keys)
         self._stamps = self._list()
         self._notes: dict[int, bytes] = {}
 
-    def _take(self, name: str, note: bytes, verifier: Verifier) -> None:
+    def _take(self, name: str, note: bytes, keys: Sequence[Verifier]) -> None:
         try:
-            head = open_note(note, verifier)
+            head = open_by_any(note, keys)
         except CheckpointError as error:
             self._level.differs(name, "", f"no checkpoint of this log: {error}", "Compare it with the log's key")
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final
 
@@ -87,12 +88,47 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.origin}\n{self.size}\n{_base64(self.root)}\n"
 
 
-def sign(checkpoint: Checkpoint, private: Ed25519PrivateKey) -> bytes:
-    """The checkpoint as a signed note; the key's name is the log's origin."""
-    verifier = Verifier(name=check_name(checkpoint.origin), public=private.public_key().public_bytes_raw())
-    text = checkpoint.text()
-    signature = verifier.key_hash + private.sign(text.encode())
-    return f"{text}\n{_DASH}{verifier.name} {_base64(signature)}\n".encode()
+def parse_chain(text: str) -> tuple[Verifier, ...]:
+    """The keys of a log's verifier file, oldest first: one line each, more than one where keys were handed over.
+
+    Raises:
+        CheckpointError: a line is no verifier line or not in its one spelling, or they are not of one log.
+    """
+    keys = tuple(Verifier.parse(line) for line in text.removesuffix("\n").split("\n"))
+    if chain_text(keys) != text:
+        raise CheckpointError("more, or other, than one verifier line after the other")
+    if len({key.name for key in keys}) > 1 or len(set(keys)) < len(keys):
+        raise CheckpointError("keys of several logs, or one of them twice")
+    return keys
+
+
+def chain_text(keys: Iterable[Verifier]) -> str:
+    """The verifier file of a log with these keys, oldest first."""
+    return "".join(f"{key.line()}\n" for key in keys)
+
+
+def sign(checkpoint: Checkpoint, *privates: Ed25519PrivateKey) -> bytes:
+    """The checkpoint as a signed note, a line for each key; the keys' name is the log's origin."""
+    text, lines = checkpoint.text(), []
+    for private in privates:
+        verifier = Verifier(name=check_name(checkpoint.origin), public=private.public_key().public_bytes_raw())
+        lines.append(f"{_DASH}{verifier.name} {_base64(verifier.key_hash + private.sign(text.encode()))}\n")
+    return f"{text}\n{''.join(lines)}".encode()
+
+
+def open_by_any(note: bytes, verifiers: Iterable[Verifier]) -> Checkpoint:
+    """The checkpoint of a note that one of these keys has signed.
+
+    Raises:
+        CheckpointError: none has; what was wrong for the last of them.
+    """
+    fault = CheckpointError("no key to check it with")
+    for verifier in verifiers:
+        try:
+            return open_note(note, verifier)
+        except CheckpointError as error:
+            fault = error
+    raise fault
 
 
 def open_note(note: bytes, verifier: Verifier) -> Checkpoint:

@@ -461,6 +461,18 @@ class ManifestEntry(_Leaf, frozen=True, kw_only=True, tag="manifest"):
         d: digest of the file, "sha256:<hex>".
         workers: number of logs it lists.
     """
+class KeyEntry(_Leaf, frozen=True, kw_only=True, tag="key"):
+    """The log is signed by another key from here on. The old key vouches for it: it signs the checkpoint over this.
+
+    Attributes:
+        key: verifier line of the new key.
+        why: the cause, in words.
+    """
+
+    key: str
+    why: str = ""
+
+
 
     f: str
     size: int
@@ -469,7 +481,15 @@ class ManifestEntry(_Leaf, frozen=True, kw_only=True, tag="manifest"):
 
 
 Entry: TypeAlias = (
-    RunEntry | ConfigEntry | EvidenceEntry | DecisionEntry | RedecisionEntry | FileEntry | SealEntry | ManifestEntry
+    RunEntry
+    | ConfigEntry
+    | EvidenceEntry
+    | DecisionEntry
+    | RedecisionEntry
+    | FileEntry
+    | SealEntry
+    | KeyEntry
+    | ManifestEntry
 )
 
 

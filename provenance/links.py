@@ -20,6 +20,7 @@ from provenance.entry import (
     Entry,
     EvidenceEntry,
     FileEntry,
+    KeyEntry,
     Pointer,
     RedecisionEntry,
     RunEntry,
@@ -133,7 +134,7 @@ class Links:
                 pass
 
     def _note_run(self, entry: Entry) -> None:
-        if not isinstance(entry, SealEntry | RedecisionEntry | FileEntry):
+        if not isinstance(entry, SealEntry | RedecisionEntry | FileEntry | KeyEntry):
             self._ends.pop(entry.run, None)  # somebody went on with a run that had been sealed
         if isinstance(entry, RunEntry) and worker_of(entry.origin, entry.run):
             self._shared.add(entry.run)

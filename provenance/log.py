@@ -16,9 +16,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from provenance.checkpoint import Checkpoint, CheckpointError, open_note, sign
+from provenance.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    Verifier,
+    chain_text,
+    open_note,
+    parse_chain,
+    sign,
+)
 from provenance.disk import Disk, append, cut, replace, write_all
-from provenance.entry import Entry
+from provenance.entry import Entry, KeyEntry
 from provenance.keys import SigningKey
 from provenance.lines import to_line
 from provenance.segments import (
@@ -64,11 +72,13 @@ class LogWriter:
         *,
         visit: Callable[[Entry], None] | None = None,
         segment_lines: int = SEGMENT_LINES,
+        handing_over: bool = False,
         disk: Disk | None = None,
     ) -> LogWriter:
         """Begin a log in `folder`, or go on with the one that is there.
 
         A partial last line, left by a crash, is cut. `visit` sees every entry once, in order, while the log is read.
+        Where a change of the key broke off, only who is `handing_over` may go on: it must be finished first.
 
         Raises:
             LogError: another process writes here, or the log is not the one that was signed; nothing was changed.
@@ -84,6 +94,8 @@ class LogWriter:
             held = lock(folder)
             writer = cls(folder, origin, key, lock=held, segment_lines=segment_lines, disk=disk)
             writer._resume(visit)
+            if not handing_over:
+                writer._refuse_half_handed_over()
         except BaseException as error:
             if held is not None:
                 held.close()
@@ -106,6 +118,8 @@ class LogWriter:
         self._tree = Frontier()
         self._durable = Frontier()
         self._signed = 0  # size of the newest checkpoint
+        self._chain: tuple[Verifier, ...] = ()  # all keys that the log was signed by, this one last
+        self._named = ""  # verifier line of the newest `key` entry
         self._waiting: list[bytes] = []
         self._mutex = threading.Lock()  # guards _tree and _waiting; held for moments only
         self._io = threading.Lock()  # one sync, checkpoint or close at a time
@@ -153,6 +167,33 @@ class LogWriter:
         """
         with self._io:
             self._guarded(self._checkpoint)
+
+    @property
+    def half_handed_over(self) -> str:
+        """Verifier line of the key that an entry hands over to, and that does not sign yet; empty: there is none."""
+        return self._named if self._named not in {"", *(key.line() for key in self._chain)} else ""
+
+    def hand_over(self, entry: KeyEntry, key: SigningKey) -> None:
+        """Enter another key, have both keys sign that, and go on with the new one.
+
+        Args:
+            entry: what says so; names the key.
+            key: the new key.
+
+        Raises:
+            LogError: it could not be written; from here on every call raises. Or the entry names another key.
+        """
+        new = key.verifier(self.origin)
+        if entry.key != new.line() or new in self._chain:
+            raise LogError(f"{self.folder}: {entry.key!r} is not a new key of this log. Nothing written")
+        self.sync()
+        self.append(entry)
+        with self._io:
+            self._guarded(self._sync)
+            self._guarded(lambda: self._checkpoint(key))
+            chain = (*self._chain, new)
+            self._guarded(lambda: replace(self._disk, self.folder / VERIFIER, chain_text(chain).encode()))
+            self._chain, self._key, self.verifier = chain, key, new
 
     def close(self) -> None:
         """Make durable, sign, and let go of the folder. A broken log is only let go of."""
@@ -226,11 +267,12 @@ class LogWriter:
         self._disk.fsync_folder(self.folder)
         return self._file
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, *beside: SigningKey) -> None:
         head = self._durable
         if head.size == self._signed:
             return
-        note = sign(Checkpoint(origin=self.origin, size=head.size, root=head.root()), self._key.private)
+        privates = [key.private for key in (self._key, *beside)]
+        note = sign(Checkpoint(origin=self.origin, size=head.size, root=head.root()), *privates)
         replace(self._disk, self.folder / CHECKPOINT, note)
         append(self._disk, self.folder / CHECKPOINTS, note + b"\n")
         self._signed = head.size
@@ -265,11 +307,18 @@ class LogWriter:
             if segments(self.folder) or (self.folder / CHECKPOINT).exists():
                 raise LogError(f"{path}: missing beside a log. Put the log's verifier line back, or: {ASIDE}")
             replace(self._disk, path, line)
-        elif path.read_bytes() != line:
+        text = path.read_bytes()
+        self._chain = parse_chain(text.decode("utf-8", "replace")) if text.endswith(line) else ()
+        if not self._chain:
             raise LogError(
                 f"{path}: the log here has another origin or key than {line.decode().strip()!r}. "
-                "Use the key and the settings it was begun with, or another output folder"
+                "Use the settings it was begun with and the newest of its keys, or another output folder"
             )
+
+    def _refuse_half_handed_over(self) -> None:
+        if self.half_handed_over:
+            what = f"{self.folder}: the change to key {self.half_handed_over!r} broke off"
+            raise LogError(f"{what}. Finish it: run `knockfirst key rotate` again, with the same two key files")
 
     def _newest_note(self) -> tuple[bytes, bool, int | None]:
         """The newest note, whether `checkpoints` lacks it, and where `checkpoints` must be cut (None: nowhere)."""
@@ -309,6 +358,8 @@ class LogWriter:
         self._tree.append(leaf.hash)
         if signed is not None and self._tree.size == signed.size and self._tree.root() != signed.root:
             raise LogError(f"{path}:{self._lines}: the log up to here is not the one that was signed. {ASIDE}")
+        if isinstance(leaf.entry, KeyEntry):
+            self._named = leaf.entry.key
         if visit is not None and leaf.entry is not None:
             visit(leaf.entry)
 

@@ -20,7 +20,7 @@ import msgspec
 
 from provenance.checkpoint import MAX_NOTE_BYTES, Checkpoint, CheckpointError, Verifier, check_name, open_note
 from provenance.disk import Disk, replace
-from provenance.entry import VERSION, Entry, FileEntry, ManifestEntry, SealEntry, new_nonce, timestamp
+from provenance.entry import VERSION, Entry, FileEntry, KeyEntry, ManifestEntry, SealEntry, new_nonce, timestamp
 from provenance.finality import LastWords, Superseded
 from provenance.keys import SigningKey
 from provenance.log import CHECKPOINT, LogError, LogWriter
@@ -243,7 +243,7 @@ def enter(folder: Path, manifest: Manifest, key: SigningKey, *, origin: str = ""
 
 
 def _only_manifests(entry: Entry) -> None:
-    if not isinstance(entry, ManifestEntry):
+    if not isinstance(entry, ManifestEntry | KeyEntry):
         raise LogError("not a run log: a crawl's entries are in it. Name another folder for the manifest")
 
 

@@ -19,7 +19,14 @@ from typing import Final, Literal
 
 import msgspec
 
-from provenance.checkpoint import MAX_NOTE_BYTES, Checkpoint, CheckpointError, Verifier, open_note
+from provenance.checkpoint import (
+    MAX_NOTE_BYTES,
+    Checkpoint,
+    CheckpointError,
+    Verifier,
+    open_by_any,
+    parse_chain,
+)
 from provenance.entry import DecisionEntry, Entry, SealEntry, Sites
 from provenance.lines import from_line, to_text
 from provenance.log import CHECKPOINT, VERIFIER
@@ -367,14 +374,21 @@ def _site_leaf(octets: bytes) -> SiteLeaf:
 # -- consistency -------------------------------------------------------------------------------------------------------
 
 
-def prove_consistency(folder: Path, old: bytes, verifier: Verifier | None = None) -> tuple[str, Checkpoint, Checkpoint]:
+def prove_consistency(
+    folder: Path, old: bytes, keys: Sequence[Verifier] | None = None
+) -> tuple[str, Checkpoint, Checkpoint]:
     """The log in `folder` extends the one of an older checkpoint. Returns a file that shows it, and both heads.
+
+    Args:
+        folder: the log.
+        old: the older checkpoint, by any of `keys`.
+        keys: the log's, from elsewhere; without them, those that the log lists are believed.
 
     Raises:
         ProofError: it does not.
     """
     log = _Log(folder, lambda _line: False)
-    before = _open(old, verifier or log.verifier)
+    before = _open(old, *(keys or read_keys(folder)))
     if before.size > log.head.size:
         raise ProofError(f"the older checkpoint has {before.size} entries, the log only {log.head.size}: some are gone")
     if root_of(log.hashes[: before.size]) != before.root:
@@ -386,8 +400,8 @@ def prove_consistency(folder: Path, old: bytes, verifier: Verifier | None = None
     return "\n".join(lines) + "\n" + old.decode() + "\n" + log.note.decode(), before, log.head
 
 
-def check_consistency(text: str, verifier: Verifier) -> tuple[Checkpoint, Checkpoint]:
-    """The two heads of a file by `prove_consistency`, the newer one extending the older one.
+def check_consistency(text: str, keys: Sequence[Verifier]) -> tuple[Checkpoint, Checkpoint]:
+    """The two heads of a file by `prove_consistency`, each by any of the keys, the newer one extending the older one.
 
     Raises:
         ProofError: it does not show that.
@@ -397,8 +411,8 @@ def check_consistency(text: str, verifier: Verifier) -> tuple[Checkpoint, Checkp
     parts = notes.split("\n\n")
     if not blank or lines[0] != CONSISTENCY or len(parts) != 4:  # noqa: PLR2004 - text and signatures of two notes
         raise ProofError(f"not a proof of consistency: it begins with {CONSISTENCY!r} and has two checkpoints")
-    old = _open(f"{parts[0]}\n\n{parts[1]}\n".encode(), verifier)
-    new = _open(f"{parts[2]}\n\n{parts[3]}".encode(), verifier)
+    old = _open(f"{parts[0]}\n\n{parts[1]}\n".encode(), *keys)
+    new = _open(f"{parts[2]}\n\n{parts[3]}".encode(), *keys)
     path = [_hash(line) for line in lines[1:]]
     if old.size and not consistent(old.size, old.root, new.size, new.root, path):
         raise ProofError("the newer checkpoint does not extend the older one")
@@ -409,14 +423,23 @@ def check_consistency(text: str, verifier: Verifier) -> tuple[Checkpoint, Checkp
 
 
 def read_verifier(folder: Path) -> Verifier:
-    """The log's own verifier line.
+    """The log's own verifier line: of the key that signs it now.
+
+    Raises:
+        ProofError: there is none.
+    """
+    return read_keys(folder)[-1]
+
+
+def read_keys(folder: Path) -> tuple[Verifier, ...]:
+    """All keys that the log lists, oldest first.
 
     Raises:
         ProofError: there is none.
     """
     try:
         with open_regular(folder / VERIFIER) as file:
-            return Verifier.parse(file.read(MAX_NOTE_BYTES).decode().removesuffix("\n"))
+            return parse_chain(file.read(MAX_NOTE_BYTES).decode())
     except (OSError, ValueError) as error:
         raise ProofError(f"{folder / VERIFIER}: no verifier line ({error})") from error
 
@@ -429,9 +452,9 @@ def _read_note(path: Path) -> bytes:
         raise ProofError(f"{path}: nothing is signed yet ({error.strerror or error})") from error
 
 
-def _open(note: bytes, verifier: Verifier) -> Checkpoint:
+def _open(note: bytes, *keys: Verifier) -> Checkpoint:
     try:
-        return open_note(note, verifier)
+        return open_by_any(note, keys)
     except CheckpointError as error:
         raise ProofError(f"the checkpoint is not good: {error}") from error
 

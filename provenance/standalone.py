@@ -206,6 +206,14 @@ class Key:
         need(re.fullmatch("0|[1-9][0-9]{0,18}", lines[1]), "a checkpoint whose size is no number")
         return int(lines[1]), unbase64(lines[2], 32)
 
+    def signed(self, note: bytes) -> bool:
+        """Whether this key signed a checkpoint."""
+        try:
+            self.open(note)
+        except Bad:
+            return False
+        return True
+
 
 # -- level 1 -----------------------------------------------------------------------------------------------------------
 
@@ -276,8 +284,8 @@ def parsed(line: bytes) -> dict[str, Any]:
     return entry  # type: ignore[no-any-return]
 
 
-def checkpoints(folder: Path, key: Key) -> dict[int, bytes]:
-    """Every signed root by its size."""
+def checkpoints(folder: Path, keys: list[Key]) -> tuple[dict[int, bytes], dict[str, int]]:
+    """Every signed root by its size; and per key but the first, the size from which on it signs."""
     with opened(folder / "checkpoints") as file:
         parts = re.split(rb"(?<=\n)\n(?=[^\n]+\n(?:0|[1-9][0-9]*)\n)", file.read(1 << 30))
     with opened(folder / "checkpoint") as file:
@@ -285,52 +293,86 @@ def checkpoints(folder: Path, key: Key) -> dict[int, bytes]:
     notes = [part if part.endswith(b"\n") else part + b"\n" for part in parts if part.strip()]
     notes = [note.removesuffix(b"\n") if note.endswith(b"\n\n") else note for note in notes]
     need(notes, "no checkpoint")
-    found = [key.open(note) for note in notes]
-    if notes[-1] != newest:
-        found.append(key.open(newest))
+    found, turn, begins = [], 0, {}
+    for note in notes if notes[-1] == newest else [*notes, newest]:
+        found.append(keys[turn].open(note))
+        if turn + 1 < len(keys) and keys[turn + 1].signed(note):
+            turn += 1
+            begins[keys[turn].line] = found[-1][0]
+    need(turn + 1 == len(keys), f"key {keys[-1].line} is listed, and the one before never handed over to it")
     sizes = [size for size, _ in found]
     need(sizes == sorted(set(sizes)), "checkpoints whose sizes do not grow")
-    return dict(found)
+    return dict(found), begins
+
+
+def own_keys(folder: Path, key_line: str | None) -> list[Key]:
+    """The keys that the log lists, oldest first; the one given is among them."""
+    with opened(folder / "log.vkey") as file:
+        told = file.read(MAX_NOTE).decode("utf-8", "replace")
+    keys = [Key(line) for line in told.removesuffix("\n").split("\n")]
+    lines = [key.line for key in keys]
+    need(told == "".join(line + "\n" for line in lines), "log.vkey holds more than lines of keys")
+    need(len({key.name for key in keys}) == 1 and len(set(lines)) == len(lines), "log.vkey: of several logs, or twice")
+    need(not key_line or Key(key_line).line in lines, "the log's key is not the one given")
+    return keys
+
+
+class Told:
+    """What entries say of other entries, of the keys and of the log's end."""
+
+    def __init__(self, keys: list[Key]) -> None:
+        self.name, self.lines = keys[-1].name, {key.line for key in keys}
+        self.last = ""
+        self.erased: dict[int, int] = {}
+        self.said: dict[int, int] = {}
+        self.named: dict[str, int] = {}
+
+    def see(self, entry: dict[str, Any], index: int) -> None:
+        """Take in an entry."""
+        kind = entry.get("t")
+        if kind == "run":
+            need(entry["origin"] == self.name and entry.get("key", "") in {"", *self.lines}, "a run of another log")
+        if kind == "erased":
+            self.erased[index] = entry["by"]
+        elif kind == "redecision":
+            if "was" in entry:
+                self.said[index] = entry["of"]
+        elif kind == "key":
+            self.named.setdefault(str(entry["key"]), index)
+        elif not (kind == "file" and self.last.startswith("seal")):
+            ends = {"seal": f"seal: {entry.get('end')}", "manifest": "a run log, ends with a manifest"}
+            self.last = ends.get(str(kind), "")
+
+    def check(self, begins: dict[str, int]) -> None:
+        """Each erased text has the entry that says so, each key the one that hands over to it."""
+        for seq, by in self.erased.items():
+            need(self.said.get(by) == seq, f"the text of entry {seq} is gone, and no entry says that it was erased")
+        need(self.named.keys() <= self.lines, "an entry hands over to a key that log.vkey does not list")
+        for line, size in begins.items():
+            need(self.named.get(line, size) < size, f"key {line} signs, and no entry before hands over to it")
 
 
 def check_log(out: Path, key_line: str | None) -> None:
     """Level 1: every line under every signed root."""
     folder = out / "log"
-    with opened(folder / "log.vkey") as file:
-        told = file.read(4096).decode("utf-8", "replace")
-    own = Key(told)
-    need(told == own.line + "\n", "log.vkey holds more or less than one line")
-    key = Key(key_line) if key_line else own
-    need(key.line == own.line, "the log's key is not the one given")
-    heads = checkpoints(folder, key)
-    tree, last, signed = Tree(), "", 0
-    erased: dict[int, int] = {}
-    said: dict[int, int] = {}
+    keys = own_keys(folder, key_line)
+    heads, begins = checkpoints(folder, keys)
+    tree, told, signed = Tree(), Told(keys), 0
     need(heads.pop(0, tree.root()) == tree.root(), "the root of no entries is another one")
     for line in lines_of(folder):
         entry = parsed(line)
         need(entry["seq"] == tree.size, f"entry {entry['seq']} where {tree.size} belongs")
-        if entry.get("t") == "erased":
-            erased[tree.size] = entry["by"]
-        elif entry.get("t") == "redecision":
-            if "was" in entry:
-                said[tree.size] = entry["of"]
-        elif not (entry.get("t") == "file" and last.startswith("seal")):
-            ends = {"seal": f"seal: {entry.get('end')}", "manifest": "a run log, ends with a manifest"}
-            last = ends.get(str(entry.get("t")), "")
-        if entry.get("t") == "run":
-            need(entry["origin"] == key.name and entry.get("key", key.line) == key.line, "a run of another log")
+        told.see(entry, tree.size)
         tree.add(unbase64(entry["h"], 32) if entry.get("t") == "erased" else leaf(line))
         if tree.size in heads:
             need(heads.pop(tree.size) == tree.root(), f"the first {tree.size} entries are not those that were signed")
             signed = tree.size
+    told.check(begins)
     need(not heads, f"{max(heads, default=0)} entries were signed, {tree.size} are there")
-    for seq, by in erased.items():
-        need(said.get(by) == seq, f"the text of entry {seq} is gone, and no entry says that it was erased")
     need(tree.size == signed, f"the last {tree.size - signed} entries are not signed")
-    need(last, "no seal at the end: the crawl runs or broke off, or the end was cut away")
-    say(f"good: log {key.name}, {tree.size} entries, all signed, {len(erased)} texts erased; {last}")
-    say(f"root: {tree.root().hex()}\nkey:  {key.line}" + ("" if key_line else "  (the folder's own word)"))
+    need(told.last, "no seal at the end: the crawl runs or broke off, or the end was cut away")
+    say(f"good: log {told.name}, {tree.size} entries, all signed, {len(told.erased)} texts erased; {told.last}")
+    say(f"root: {tree.root().hex()}\nkey:  {keys[-1].line}" + ("" if key_line else "  (the folder's own word)"))
 
 
 # -- proofs (C2SP tlog-proof) ------------------------------------------------------------------------------------------
@@ -399,20 +441,22 @@ def check_range(about: dict[str, Any], seal: dict[str, Any], lines: list[bytes],
 
 
 def check_consistency(text: str, key_line: str | None) -> None:
-    """A newer checkpoint extends an older one."""
-    need(key_line, "name the log's key by --key")
-    head, _, notes = text.partition("\n\n")
-    lines, parts = head.split("\n"), notes.split("\n\n")
+    """A newer checkpoint extends an older one; each is by one of the keys given."""
+    need(key_line, "name the log's key by --key, each where it was changed")
+    head, _, rest = text.partition("\n\n")
+    lines, parts = head.split("\n"), rest.split("\n\n")
     need(lines[0] == "knockfirst/consistency@v1" and len(parts) == 4, "not a proof of consistency")  # noqa: PLR2004
-    key = Key(key_line or "")
-    old, old_root = key.open(f"{parts[0]}\n\n{parts[1]}\n".encode())
-    new, new_root = key.open(f"{parts[2]}\n\n{parts[3]}".encode())
+    keys = [Key(line) for line in (key_line or "").split()]
+    notes = [f"{parts[0]}\n\n{parts[1]}\n".encode(), f"{parts[2]}\n\n{parts[3]}".encode()]
+    by = [next((key for key in keys if key.signed(note)), keys[-1]) for note in notes]
+    need(by[0].name == by[1].name, "checkpoints of two logs")
+    (old, old_root), (new, new_root) = by[0].open(notes[0]), by[1].open(notes[1])
     path = [unbase64(line, 32) for line in lines[1:]]
     need(old <= new, "the older checkpoint is the larger one")
     if old:
         found = roots_by_consistency(old, new, path, old_root)
         need(found == (old_root, new_root), "the newer checkpoint does not extend the older one")
-    say(f"good: the {new} entries of log {key.name} begin with the {old} of the older checkpoint")
+    say(f"good: the {new} entries of log {by[0].name} begin with the {old} of the older checkpoint")
 
 
 CHECKS: dict[str, Callable[[str, str | None], None]] = {"proof": check_proof, "consistency": check_consistency}
@@ -429,13 +473,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["log", *CHECKS])
     parser.add_argument("path", type=Path)
-    parser.add_argument("--key", metavar="VKEY", help="the log's verifier line, from elsewhere")
+    parser.add_argument("--key", metavar="VKEY", action="append", help="the log's verifier line, from elsewhere")
     asked = parser.parse_args()
+    key = "\n".join(asked.key) if asked.key else None
     try:
         if asked.what == "log":
-            check_log(asked.path, asked.key)
+            check_log(asked.path, key)
         else:
-            CHECKS[asked.what](asked.path.read_text("utf-8"), asked.key)
+            CHECKS[asked.what](asked.path.read_text("utf-8"), key)
     except Bad as error:
         stop(1, f"NOT GOOD: {error}")
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:

@@ -25,7 +25,7 @@ from provenance.proof import (
     prove_consistency,
     prove_site,
     prove_url,
-    read_verifier,
+    read_keys,
 )
 from provenance.segments import LogError
 from provenance.terminal import plain
@@ -36,6 +36,7 @@ _UNREADABLE = 2
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
 Key = Annotated[str, typer.Option("--key", metavar="VKEY", help="The log's verifier line, from elsewhere.")]
+Keys = Annotated[list[str] | None, typer.Option("--key", metavar="VKEY", help="The log's keys, from elsewhere.")]
 To = Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Write the proof there instead of printing it.")]
 
 
@@ -150,7 +151,7 @@ def consistency(
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Output folder of a crawl, or a proof made by --to.")],
     *,
     to: To = None,
-    key: Key = "",
+    key: Keys = None,
     as_json: Json = False,
 ) -> None:
     """Show that a log extends an older checkpoint of it: that nothing was rewritten in between.
@@ -159,15 +160,15 @@ def consistency(
     """
     try:
         note = (old / "log" / "checkpoint" if old.is_dir() else old).read_bytes()
-        verifier = Verifier.parse(key.strip()) if key else read_verifier(_log_of(new, old))
+        keys = tuple(Verifier.parse(line.strip()) for line in key or ()) or read_keys(_log_of(new, old))
     except (OSError, CheckpointError, ProofError) as error:
         _give_up(str(error))
     try:
         if new.is_dir():
-            text, before, after = prove_consistency(new / "log", note, verifier)
+            text, before, after = prove_consistency(new / "log", note, keys)
         else:
             text = new.read_text("utf-8")
-            before, after = check_consistency(text, verifier)
+            before, after = check_consistency(text, keys)
     except (LogError, ProofError) as error:
         _say({"consistent": False, "why": str(error)} if as_json else f"NOT CONSISTENT: {error}.")
         raise typer.Exit(_WRONG) from None

@@ -15,8 +15,18 @@ from pathlib import Path
 from typing import Final
 
 from provenance.anchors import Anchors, Outside, level_4
-from provenance.checkpoint import MAX_NOTE_BYTES, Checkpoint, CheckpointError, Verifier, open_note
-from provenance.entry import ConfigEntry, Entry, FileEntry, ManifestEntry, RedecisionEntry, RunEntry, SealEntry
+from provenance.checkpoint import MAX_NOTE_BYTES, Checkpoint, CheckpointError, Verifier, parse_chain
+from provenance.entry import (
+    ConfigEntry,
+    Entry,
+    FileEntry,
+    KeyEntry,
+    ManifestEntry,
+    RedecisionEntry,
+    RunEntry,
+    SealEntry,
+)
+from provenance.handover import Keys
 from provenance.lines import from_line
 from provenance.links import Links
 from provenance.log import CHECKPOINT, CHECKPOINTS, LOCK, VERIFIER
@@ -35,10 +45,11 @@ See = Callable[[Leaf], None]
 
 LEVELS: Final = ("L1", "L2", "L3", "L4")
 _PRINTABLE: Final = bytes(range(0x20, 0x7F))
-_MAX_VERIFIER_BYTES: Final = 4_096
+_MAX_VERIFIER_BYTES: Final = 16_384
 _MAX_SHOWN: Final = 20
 _PROGRESS_LINES: Final = 4_096
 _KEEP: Final = "Keep the folder as it is and compare it with another copy; this log is not what its writer signed"
+_ROTATE: Final = "If a change of the key broke off, run `knockfirst key rotate` again. Otherwise: "
 _RESUME: Final = "If the crawl was killed, start the same command again: it enters what was interrupted, and seals"
 
 
@@ -61,6 +72,7 @@ def verify(
         out: the folder that holds `log/`, `warc/` and `evidence/`.
         levels: which levels to look at; level 1 always is.
         key: the log's verifier line, from a source other than the folder; without it, the folder's own is believed.
+            Where the key was changed, any of the log's.
         outside: what the caller brings along from elsewhere, for level 4.
         also: told each leaf, too.
         progress: told how far it is.
@@ -69,23 +81,24 @@ def verify(
         VerifyError: no log is there, or its verifier line or `key` cannot be read.
     """
     folder = out / "log"
-    own = _own_verifier(folder)
-    verifier = own if key is None else _given_verifier(key)
-    report = Report(out=str(out), origin=verifier.name, key=verifier.line(), key_given=key is not None)
+    own = _own_keys(folder)
+    given = own[-1] if key is None else _given_verifier(key)
+    chain = own if given in own else (given,)
+    report = Report(out=str(out), origin=given.name, key=chain[-1].line(), key_given=key is not None)
     running = _is_locked(folder / LOCK)
     integrity, linkage = _level_1(), _level_2()
-    if own != verifier:
-        integrity.differs(f"log/{VERIFIER}", "", f"the log's key is {own.line()!r}, not the one given", _KEEP)
+    if chain != own:
+        integrity.differs(f"log/{VERIFIER}", "", f"the log's key is {own[-1].line()!r}, not the one given", _KEEP)
     report.levels.append(integrity)
     tell = progress or (lambda _step, _done, _total: None)
     replayed, anchored = level_3(), level_4()
-    anchors = Anchors(folder, verifier, outside or Outside(), anchored)
+    anchors = Anchors(folder, chain, outside or Outside(), anchored)
     with closing(Links(out, linkage)) as links, closing(Replay(out, replayed)) as replay:
         seeing: list[See] = [links.see] if {"L2", "L3"} & set(levels) else []  # level 3 must know what was erased
         seeing += [replay.see] if "L3" in levels else []
         seeing += [also] if also else []
         try:
-            _Integrity(folder, verifier, report, integrity, anchors, running=running).check(seeing, tell)
+            _Integrity(folder, chain, report, integrity, anchors, running=running).check(seeing, tell)
         except OSError as error:
             raise VerifyError(f"{folder}: cannot be read ({error}). Check its permissions") from error
         if "L2" in levels:
@@ -104,11 +117,18 @@ class _Integrity:
     """One pass over the log."""
 
     def __init__(
-        self, folder: Path, verifier: Verifier, report: Report, level: Level, anchors: Anchors, *, running: bool
+        self,
+        folder: Path,
+        chain: tuple[Verifier, ...],
+        report: Report,
+        level: Level,
+        anchors: Anchors,
+        *,
+        running: bool,
     ) -> None:
         self._folder = folder
         self._anchors = anchors
-        self._verifier = verifier
+        self._keys = Keys(chain)
         self._report = report
         self._level = level
         self._running = running
@@ -175,8 +195,9 @@ class _Integrity:
         if erased is not None:
             self._erased[seq] = erased.by
         self._note(entry, name, number)
-        if see:
+        if see or isinstance(entry, KeyEntry):
             leaf = Leaf(seq=seq, file=name, number=number, line=line, hash=hashed, entry=entry, erased=erased)
+            self._keys.see(leaf)
             for part in see:
                 part(leaf)
 
@@ -197,7 +218,7 @@ class _Integrity:
                 self._says_erased[entry.seq] = entry.of
             if isinstance(entry, RedecisionEntry) or isinstance(self._last, SealEntry):
                 return  # entered after the seal: what was erased since, and the files that this changed
-        if entry is not None:
+        if entry is not None and not isinstance(entry, KeyEntry):
             self._last = entry
             self._note_rules(entry, name, number)
 
@@ -210,7 +231,7 @@ class _Integrity:
                         self._report.weaker.append(sentence)
             case RunEntry():
                 self._report.no_blocklist = entry.no_blocklist or self._report.no_blocklist
-                if entry.origin != self._verifier.name or entry.key not in {"", self._verifier.line()}:
+                if entry.origin != self._report.origin or entry.key not in {"", *self._keys.lines}:
                     what = f"a run of log {entry.origin!r} with key {entry.key!r}, not of this one"
                     self._level.differs(name, f"line {number}", what, _KEEP)
             case _:
@@ -256,7 +277,7 @@ class _Integrity:
 
     def _open(self, note: bytes, name: str, where: str) -> Checkpoint | None:
         try:
-            head = open_note(note, self._verifier)
+            head = self._keys.open(note)
         except CheckpointError as error:
             self._level.differs(f"log/{name}", where, str(error), _KEEP)
             return None
@@ -276,14 +297,17 @@ class _Integrity:
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
-    def _finish(self) -> None:
-        size = self._tree.size
+    def _check_erased(self) -> None:
         for seq, by in self._erased.items():
             self._level.count("texts erased")
             if self._says_erased.get(by) != seq:
                 self._level.differs(
                     "log", f"entry {seq}", "its text is gone, and no entry says that it was erased", _KEEP
                 )
+
+    def _finish(self) -> None:
+        size = self._tree.size
+        self._check_erased()
         for name in self._tiles.finish():
             self._level.differs(
                 f"log/{name}", "", "not a tile of this log", "Remove log/tile/ and run `knockfirst seal`"
@@ -293,6 +317,9 @@ class _Integrity:
                 what = f"{self._head.size} entries were signed, {size} are there"
                 self._level.differs("log", f"entry {size}", what, _KEEP)
             self._head = next(self._heads, None)
+        for what in self._keys.faults():
+            self._level.differs(f"log/{VERIFIER}", "", what, _ROTATE + _KEEP)
+        self._level.notes += self._keys.notes()
         report = self._report
         report.size, report.signed_size, report.root = size, self._matched, self._tree.root().hex()
         report.seal = self._seal()
@@ -320,19 +347,15 @@ class _Integrity:
         return self._last.end if isinstance(self._last, SealEntry) else "missing"
 
 
-def _own_verifier(folder: Path) -> Verifier:
+def _own_keys(folder: Path) -> tuple[Verifier, ...]:
     if not folder.exists() or not stat.S_ISDIR(folder.lstat().st_mode):
         raise VerifyError(f"{folder}: no folder. Name the output folder of a crawl, the one that holds log/")
     path = folder / VERIFIER
     try:
         with open_regular(path) as file:
-            line = file.read(_MAX_VERIFIER_BYTES).decode()
-        own = Verifier.parse(line.removesuffix("\n"))
+            return parse_chain(file.read(_MAX_VERIFIER_BYTES).decode())
     except (OSError, ValueError) as error:
         raise VerifyError(f"{path}: no verifier line ({error}). Put the log's back, from another copy") from error
-    if line != own.line() + "\n":
-        raise VerifyError(f"{path}: more than one verifier line. Put the log's back, from another copy")
-    return own
 
 
 def _given_verifier(key: str) -> Verifier:

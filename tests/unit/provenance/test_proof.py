@@ -178,12 +178,12 @@ def test_older_checkpoint_is_extended(crawled):
     text, before, after = prove_consistency(crawled.out / "log", old)
     assert (before.size, after.size) == (5, crawled.log.next_seq)
     verifier = Verifier.parse(key_of(crawled.out / "log"))
-    assert check_consistency(text, verifier) == (before, after)
+    assert check_consistency(text, [verifier]) == (before, after)
     chance = random.Random(3)
     for _ in range(200):
         place = chance.randrange(len(text))
         with pytest.raises(ProofError):
-            check_consistency(text[:place] + "~" + text[place + 1 :], verifier)
+            check_consistency(text[:place] + "~" + text[place + 1 :], [verifier])
 
 
 def test_log_written_anew_contradicts_the_older_checkpoint(log, key):
