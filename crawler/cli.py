@@ -13,6 +13,7 @@ from provenance import (
     verbs_manifest,
     verbs_policy,
     verbs_proof,
+    verbs_report,
     verbs_review,
     verbs_statement,
 )
@@ -55,6 +56,7 @@ def _add_crawling() -> None:
 app.command(epilog="Example: knockfirst verify out/web")(verbs.verify)
 app.command(epilog="Example: knockfirst explain out/web https://example.org/page")(verbs.explain)
 verbs_proof.add_to(app)
+verbs_report.add_to(app)
 verbs_erase.add_to(app)
 verbs_manifest.add_to(app)
 verbs_policy.add_to(app)

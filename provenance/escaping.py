@@ -19,7 +19,7 @@ from provenance.terminal import plain
 _FORMULA: Final = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20|%]")
 #: What means something inside a line or cell of Markdown, and where a bare address would become a link.
 _MARKDOWN: Final = re.compile(
-    r"[\\`*_\[\]<>|~#&$!@]|(?<=www)\.|:(?=//)|^[-+=](?=\s|[-+=]|$)|(?<=^\d)[.)]", re.IGNORECASE
+    r"[\\`*_\[\]<>|~#&$!@]|(?<=www)\.|:(?=//)|^[-+=](?=\s|[-+=]|$)|(?<=^\d)[.)](?=\s|$)", re.IGNORECASE
 )
 
 
