@@ -229,6 +229,7 @@ class RunEntry(_Leaf, frozen=True, kw_only=True, tag="run"):
     seeds: str = ""
     settings: dict[str, str] = {}
     settings_d: str = ""
+    shared: bool = False
     resolve: str = ""
     private: bool = False
     key: str = ""

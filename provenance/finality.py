@@ -122,7 +122,3 @@ def superseded(entries: Iterable[tuple[str, Entry]]) -> Iterator[Superseded]:
             words.see(origin, entry)
         yield from words.superseded()
 
-
-def worker_of(origin: str, run: str) -> str:
-    """Which of several workers writes a log: what its origin has behind the run's id; empty for a crawl's only log."""
-    return origin.partition(f"/{run}/")[2]

@@ -26,7 +26,7 @@ from provenance.entry import (
     RunEntry,
     SealEntry,
 )
-from provenance.finality import word_key, worker_of
+from provenance.finality import word_key
 from provenance.report import Level
 from provenance.segments import Leaf
 from provenance.sites import SiteTree
@@ -136,7 +136,7 @@ class Links:
     def _note_run(self, entry: Entry) -> None:
         if not isinstance(entry, SealEntry | RedecisionEntry | FileEntry | KeyEntry):
             self._ends.pop(entry.run, None)  # somebody went on with a run that had been sealed
-        if isinstance(entry, RunEntry) and worker_of(entry.origin, entry.run):
+        if isinstance(entry, RunEntry) and entry.shared:
             self._shared.add(entry.run)
 
     def _see_redecision(self, entry: RedecisionEntry, file: str, where: str) -> None:

@@ -70,7 +70,7 @@ def decision(seq, **fields):
 class Crawled:
     """Writes an output folder the way a crawl does, without one."""
 
-    def __init__(self, out, key, origin=ORIGIN, first_lease=0):
+    def __init__(self, out, key, origin=ORIGIN, first_lease=0, *, shared=False):
         self.out, self.key = out, key
         self.log = LogWriter.open(out / "log", origin, key)
         self._serial = itertools.count(first_lease)
@@ -87,6 +87,7 @@ class Crawled:
             token="KnockfirstBot",
             purposes=(Category.GENAI_TRAIN,),
             spider="web",
+            shared=shared,
             key=self.log.verifier.line(),
         )
         self.rules = out / "log" / "rules" / f"{RULES.digest[7:]}.json"
@@ -244,7 +245,7 @@ def new_folder(tmp_path, key):
 def new_worker(tmp_path, key):
     """Makes the folders of workers of one crawl."""
     return lambda name, first_lease, with_key=key: Crawled(
-        tmp_path / name, with_key, f"crawler.example.org/web/r1/{name}", first_lease
+        tmp_path / name, with_key, f"crawler.example.org/web/r1/{name}", first_lease, shared=True
     )
 
 

@@ -3,9 +3,8 @@
 from contextlib import closing
 
 import msgspec
-import pytest
 
-from provenance.finality import LastWords, Place, superseded, worker_of
+from provenance.finality import LastWords, Place, superseded
 
 URL = "https://example.org/a"
 
@@ -53,14 +52,6 @@ def test_urls_without_a_last_word_and_doubled_leases_are_named(entries):
         words.see("w2", entries(5, final=True, lease=3))
         assert list(words.open()) == [Place("w1", 2)]
         assert list(words.doubled_leases()) == [3]
-
-
-@pytest.mark.parametrize(
-    ("origin", "worker"),
-    [("example.org/web/r1", ""), ("example.org/web/r1/w3", "w3"), ("example.org/test", ""), ("r1/w1", "")],
-)
-def test_worker_stands_behind_the_run_in_the_origin(origin, worker):
-    assert worker_of(origin, "r1") == worker
 
 
 def test_superseded_entries_are_json(entries):
