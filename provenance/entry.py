@@ -207,6 +207,7 @@ class RunEntry(_Leaf, frozen=True, kw_only=True, tag="run"):
         token: the product token matched in robots.txt.
         purposes: declared purposes.
         spider: name of the spider.
+        shared: whether other workers may have crawled on the same frontier, each with a log of its own.
         seeds: digest of the seeds.
         settings: settings that matter for what is asked for and kept, as text.
         settings_d: digest of the settings in effect.
@@ -226,10 +227,10 @@ class RunEntry(_Leaf, frozen=True, kw_only=True, tag="run"):
     token: str
     purposes: tuple[Category, ...]
     spider: str
+    shared: bool = False
     seeds: str = ""
     settings: dict[str, str] = {}
     settings_d: str = ""
-    shared: bool = False
     resolve: str = ""
     private: bool = False
     key: str = ""
@@ -453,15 +454,6 @@ class SealEntry(_Leaf, frozen=True, kw_only=True, tag="seal"):
     sites: Sites | None = None
 
 
-class ManifestEntry(_Leaf, frozen=True, kw_only=True, tag="manifest"):
-    """In a run log, which holds nothing else: what all workers of a crawl had signed when it was made.
-
-    Attributes:
-        f: the manifest's file, relative to the run log's output folder.
-        size: octets.
-        d: digest of the file, "sha256:<hex>".
-        workers: number of logs it lists.
-    """
 class KeyEntry(_Leaf, frozen=True, kw_only=True, tag="key"):
     """The log is signed by another key from here on. The old key vouches for it: it signs the checkpoint over this.
 
@@ -474,6 +466,15 @@ class KeyEntry(_Leaf, frozen=True, kw_only=True, tag="key"):
     why: str = ""
 
 
+class ManifestEntry(_Leaf, frozen=True, kw_only=True, tag="manifest"):
+    """In a run log, which holds nothing else: what all workers of a crawl had signed when it was made.
+
+    Attributes:
+        f: the manifest's file, relative to the run log's output folder.
+        size: octets.
+        d: digest of the file, "sha256:<hex>".
+        workers: number of logs it lists.
+    """
 
     f: str
     size: int
