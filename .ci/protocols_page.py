@@ -37,6 +37,10 @@ with `approver`, `reason` and `date`, and is shown by `lint`, in the WARC files,
 of `verify`. The digest of all files in force stands in every log. JSON Schemas for editors are in `docs/schemas/`
 (`#:schema ../docs/schemas/protocol.json` in the first line of a file).
 
+Content credentials (C2PA) in files are checked: signature, assertions, the file's own digest. What they refuse counts
+whatever comes of it. What they permit counts when they are valid and a file of yours names the signing certificate in
+`[[signers]]` (name, SHA-256 of the certificate, why); it lifts nothing that is refused elsewhere.
+
 Licences that you hold stand in the policy (`[[licences]]`: origins, purposes, since, until, conditions, evidence). They
 lift what is refused in the protocols marked *licensable* below; never a refusal to crawl, a restriction of access or
 an entry of the blocklist.

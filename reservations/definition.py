@@ -198,6 +198,19 @@ class Assertion(_Table, frozen=True, kw_only=True):
     others: str = ""
 
 
+class Signer(_Table, frozen=True, kw_only=True):
+    """Somebody whose content credentials may permit something, when they are valid.
+
+    Attributes:
+        name: who; why: what the trust rests on.
+        certificate: SHA-256 of the signing certificate's DER in lower-case hexadecimal: that one, and no authority.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    certificate: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+    why: Annotated[str, msgspec.Meta(min_length=10)]
+
+
 class XmlRecord(_Table, frozen=True, kw_only=True):
     """A record in an XML resource of a known root: an element with a child for the label and one for the value."""
 
@@ -329,6 +342,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
     restrictions: tuple[Restriction, ...] = ()
     file_properties: tuple[FileProperty, ...] = ()
     assertions: tuple[Assertion, ...] = ()
+    signers: tuple[Signer, ...] = ()
     xml_records: tuple[XmlRecord, ...] = ()
     file_findings: tuple[FileFinding, ...] = ()
     statuses: tuple[StatusRow, ...] = ()

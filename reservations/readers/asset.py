@@ -40,11 +40,13 @@ class Asset(NamedTuple):
         media_type: what its octets say it is, "" when they do not say.
         packets: metadata, in the order of the file.
         findings: protection, and what could not be read.
+        body: the whole file.
     """
 
     media_type: str
     packets: tuple[Packet, ...] = ()
     findings: tuple[Finding, ...] = ()
+    body: bytes = b""
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -158,7 +160,7 @@ def read_asset(body: bytes, media_type: str) -> Asset | None:
         findings.append(Finding(fault.what, fault.detail, form.media_type or media_type))
     if form.anywhere:
         packets += _anywhere(body, {packet.kind for packet in packets})
-    return Asset(form.media_type, tuple(packets), tuple(dict.fromkeys(findings)))
+    return Asset(form.media_type, tuple(packets), tuple(dict.fromkeys(findings)), body)
 
 
 def _anywhere(body: bytes, found: Collection[Kind]) -> Iterator[Packet]:

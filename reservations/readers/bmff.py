@@ -25,7 +25,7 @@ from reservations.readers.pieces import (
 )
 
 _XMP_UUID: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-_C2PA_UUID: Final = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+C2PA_UUID: Final = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _PARENTS: Final = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"udta", b"moof", b"traf"})
 _PROTECTED_ENTRIES: Final = frozenset({b"encv", b"enca", b"encs", b"enct", b"encu", b"drms", b"drmi"})
 _XMP_TYPE: Final = b"application/rdf+xml"
@@ -43,6 +43,16 @@ class _Box(NamedTuple):
 def walk_bmff(body: bytes) -> Iterator[Piece]:
     """Every box that may hold metadata or say that the media are protected."""
     yield from _walk(body, 0, len(body), Steps(), 0)
+
+
+def top_boxes(body: bytes) -> Iterator[tuple[bytes, int, int, int]]:
+    """The type of each outermost box, and where it, its content and the next one begin; raises Unreadable."""
+    at = 0
+    for box in _boxes(body, 0, len(body), Steps()):
+        yield box.kind, at, box.start, box.end
+        at = box.end
+    if at != len(body):
+        raise Unreadable("a box ends too early")
 
 
 def _boxes(body: bytes, at: int, end: int, steps: Steps) -> Iterator[_Box]:
@@ -71,7 +81,7 @@ def _walk(body: bytes, at: int, end: int, steps: Steps, depth: int) -> Iterator[
 
 def _slot(body: bytes, box: _Box, steps: Steps) -> Iterator[Piece]:
     content = box.end - box.start
-    if box.kind == b"uuid" and body.startswith((_XMP_UUID, _C2PA_UUID), box.start):
+    if box.kind == b"uuid" and body.startswith((_XMP_UUID, C2PA_UUID), box.start):
         yield from _named(part(body, box.start, content))
     elif box.kind in (b"XMP_", b"xml "):
         yield Packet(Kind.XMP, part(body, box.start, content), box.kind.decode().strip())
@@ -94,7 +104,7 @@ def _named(content: bytes) -> Iterator[Piece]:
     if content.startswith(_XMP_UUID):
         yield Packet(Kind.XMP, content[16:], "uuid")
     purpose, _, rest = content[20:].partition(b"\0")
-    if content.startswith(_C2PA_UUID) and purpose in (b"manifest", b"original", b"update"):
+    if content.startswith(C2PA_UUID) and purpose in (b"manifest", b"original", b"update"):
         yield Packet(Kind.JUMBF, rest[8:], "uuid")
 
 

@@ -1,7 +1,7 @@
 """What a file says of itself: its metadata and its form, by the tables of all protocols.
 
-Which property or assertion speaks of what stands in the protocol files. A statement in a manifest is never validated
-here: what it refuses counts without a signature, what it allows never does, because no policy names a signer to trust.
+Which property or assertion speaks of what stands in the protocol files. What a manifest refuses counts whoever signed
+it; what it allows counts when it is valid (`credential`) and the operator's list of signers has its certificate.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from reservations.definition import Assertion, FileFinding, FileProperty, XmlRec
 from reservations.model import Signal
 from reservations.readers.asset import Asset
 from reservations.readers.bmff import unbrotli
+from reservations.readers.credential import NOT_CHECKED, VALID, validate
 from reservations.readers.epub import read_package
 from reservations.readers.jumbf import Content, Pairs, decode, read_boxes
 from reservations.readers.pieces import Finding, Kind, Packet, Unreadable
@@ -28,6 +29,10 @@ _MAX_SIGNALS: Final = 256
 _MAX_RECORDS: Final = 100_000
 _ROOT_WITHIN: Final = 4096
 _FIRST_ELEMENT: Final = re.compile(rb"<(?:[\w.-]{1,40}:)?([A-Za-z_][\w.-]*)")
+#: What is said of a manifest that came with a part of the file: its own file is not at hand.
+_OF_A_PART: Final = ("unvalidated", "ingredient")
+#: Status code of C2PA for a certificate that is on no list of ours.
+_UNTRUSTED: Final = "signingCredential.untrusted"
 _SUFFIX: Final = re.compile(r"(?:\.v\d+)?(?:__\d+)?$")
 
 
@@ -39,6 +44,13 @@ class _Stated(NamedTuple):
     place: Place
 
 
+class _Credential(NamedTuple):
+    """What is said of a file's own manifest, and whether what it allows counts."""
+
+    issues: tuple[str, ...]
+    trusted: bool
+
+
 class FileTables:
     """The tables of all protocols about what stands in files."""
 
@@ -48,6 +60,7 @@ class FileTables:
         self._findings: dict[str, list[tuple[FileFinding, Vocabulary]]] = {}
         self._records: list[tuple[XmlRecord, Vocabulary]] = []
         self._prefixes: dict[str, str] = {}
+        self._signers: set[str] = set()
         for vocabulary in vocabularies:
             protocol = vocabulary.protocol
             for row in protocol.file_properties:
@@ -58,6 +71,7 @@ class FileTables:
             for finding in protocol.file_findings:
                 for what in finding.what:
                     self._findings.setdefault(what, []).append((finding, vocabulary))
+            self._signers |= {row.certificate for row in protocol.signers}
             self._assertions += [(assertion, vocabulary) for assertion in protocol.assertions]
             self._records += [(record, vocabulary) for record in protocol.xml_records]
         self._roots = {root.encode() for record, _ in self._records for root in record.roots}
@@ -96,7 +110,7 @@ class FileTables:
 
     def _stated(self, packet: Packet, asset: Asset) -> tuple[list[_Stated], Unreadable | None]:
         if packet.kind is Kind.JUMBF:
-            return self._in_manifests(packet)
+            return self._in_manifests(packet, asset)
         if packet.kind is Kind.OPF:
             properties, fault = read_package(packet.data, self._prefixes)
         else:
@@ -118,29 +132,43 @@ class FileTables:
                 if "*" not in row.name or vocabulary.is_negative(row.label, value):
                     yield _Stated(reading.weakened(*issues) if issues else reading, vocabulary, place)
 
-    def _in_manifests(self, packet: Packet) -> tuple[list[_Stated], Unreadable | None]:
+    def _in_manifests(self, packet: Packet, asset: Asset) -> tuple[list[_Stated], Unreadable | None]:
         """Statements in every manifest of a store. The last one is the file's own; others are its parts'."""
         contents, fault = _contents(packet.data)
         own = next((content.labels[1] for content in reversed(contents) if len(content.labels) > 1), "")
-        stated: list[_Stated] = []
+        found: list[tuple[Content, Vocabulary, Reading, str]] = []
         for content in contents:
             name = _SUFFIX.sub("", content.labels[-1])
             for assertion, vocabulary in self._assertions:
                 if not any(fnmatchcase(name, pattern) for pattern in assertion.names):
                     continue
-                odd = ("unvalidated", *packet.issues, *(() if content.labels[1:2] == (own,) else ("ingredient",)))
                 try:
-                    readings = list(_readings(content, assertion, vocabulary))
+                    found += [(content, vocabulary, *said) for said in _readings(content, assertion, vocabulary)]
                 except Unreadable as error:
                     fault = fault or error
-                    continue
-                for reading, text in readings:
-                    place = Place(Kind.JUMBF.value, "body", content.labels[-1][:64], text)
-                    if vocabulary.is_negative(reading.label, reading.value):
-                        stated.append(_Stated(reading._replace(issues=odd), vocabulary, place))
-                    else:
-                        stated.append(_Stated(reading.weakened(*odd), vocabulary, place))
+        if not found:
+            return [], fault
+        state = self._state(packet, asset)
+        stated: list[_Stated] = []
+        for content, vocabulary, reading, text in found:
+            is_own = content.labels[1:2] == (own,)
+            odd = (*(state.issues if is_own else _OF_A_PART), *packet.issues)
+            place = Place(Kind.JUMBF.value, "body", content.labels[-1][:64], text)
+            counts = (is_own and state.trusted) or vocabulary.is_negative(reading.label, reading.value)
+            stated.append(_Stated(reading._replace(sound=reading.sound and counts, issues=odd), vocabulary, place))
         return stated, fault
+
+    def _state(self, packet: Packet, asset: Asset) -> _Credential:
+        """Whether a file's own manifest belongs to it and to somebody trusted. Of several stores, none is its own."""
+        stores = [one for one in asset.packets if one.kind is Kind.JUMBF]
+        if len(stores) != 1 or packet.issues:
+            return _Credential(("unvalidated", NOT_CHECKED), trusted=False)
+        state = validate(packet.data, asset.body)
+        if state.word != VALID:
+            return _Credential(("unvalidated", state.word, state.code), trusted=False)
+        if state.signer not in self._signers:
+            return _Credential((VALID, _UNTRUSTED), trusted=False)
+        return _Credential((VALID,), trusted=True)
 
     def _found(self, finding: Finding) -> Iterator[Signal]:
         """The statement that a finding makes."""

@@ -36,15 +36,43 @@ class Content(NamedTuple):
     data: bytes
 
 
+class Span(NamedTuple):
+    """A superbox: its label, and where its content stands (description box and all) without its own header."""
+
+    label: str
+    start: int
+    stop: int
+
+
 def read_boxes(data: bytes) -> Iterator[Content]:
     """Every content box of a store. Raises Unreadable where the boxes are broken or too many."""
     yield from _walk(data, 0, len(data), (), Steps(_MAX_BOXES))
+
+
+def superboxes(data: bytes, start: int, stop: int) -> Iterator[Span]:
+    """The superboxes that stand directly in a stretch. Raises Unreadable as `read_boxes` does."""
+    steps = Steps(_MAX_BOXES)
+    for kind, at, end in _boxes(data, start, stop, steps):
+        if kind == b"jumb":
+            first = next(_boxes(data, at, end, steps), None)
+            yield Span(_label(data[first[1] : first[2]]) if first and first[0] == b"jumd" else "", at, end)
 
 
 def _walk(data: bytes, at: int, end: int, labels: tuple[str, ...], steps: Steps) -> Iterator[Content]:
     if len(labels) > _MAX_DEPTH:
         raise over_budget("boxes too deep")
     label = ""
+    for kind, start, stop in _boxes(data, at, end, steps):
+        if kind == b"jumb":
+            yield from _walk(data, start, stop, (*labels, label) if label else labels, steps)
+        elif kind == b"jumd":
+            label = _label(part(data, start, stop - start))
+        else:
+            yield Content((*labels, label), kind.decode("latin-1"), part(data, start, stop - start))
+
+
+def _boxes(data: bytes, at: int, end: int, steps: Steps) -> Iterator[tuple[bytes, int, int]]:
+    """The type of each box in a stretch, and where its content begins and ends."""
     while at + 8 <= end:
         steps.take()
         size, kind, head = number(data, at, 4), data[at + 4 : at + 8], 8
@@ -54,14 +82,8 @@ def _walk(data: bytes, at: int, end: int, labels: tuple[str, ...], steps: Steps)
             size = end - at
         if size < head or at + size > end:
             raise Unreadable("a box ends too early")
-        start, stop = at + head, at + size
-        if kind == b"jumb":
-            yield from _walk(data, start, stop, (*labels, label) if label else labels, steps)
-        elif kind == b"jumd":
-            label = _label(part(data, start, stop - start))
-        else:
-            yield Content((*labels, label), kind.decode("latin-1"), part(data, start, stop - start))
-        at = stop
+        yield kind, at + head, at + size
+        at += size
     if at < end and any(data[at:end]):
         raise Unreadable("a box ends too early")
 

@@ -140,7 +140,10 @@ def test_what_an_ingredient_refuses_counts(read):
 
 def test_rights_assertion_that_nobody_can_read_is_noted(read):
     (signal,) = read(store(manifest(assertion(b"\xa0", "jpegtrust.rights.declaration"))))
-    assert (signal.protocol, signal.issues) == ("jpeg-trust", ("unvalidated", "unread_rights_assertion"))
+    assert (signal.protocol, signal.issues) == (
+        "jpeg-trust",
+        ("unvalidated", "invalid", "claim.missing", "unread_rights_assertion"),
+    )
     assert plain(signal.vendor) == {"tdm": "undeterminable"}
     assert signal.effective == {}
 
