@@ -12,13 +12,14 @@ from pathlib import Path
 
 BIN = Path(sys.executable).parent
 
+VECTORS = ("robots", "reservations", "sentences")
 CHECKS = (
     ("format", ("ruff", "format", "--check", "--quiet", ".")),
     ("lint", ("ruff", "check", "--quiet", ".")),
     ("types", ("mypy",)),
     ("imports", ("lint-imports", "--no-cache")),
     ("data files", ("knockfirst", "lint")),
-    ("vectors", ("knockfirst", "vectors", "tests/vectors/robots.json", "tests/vectors/reservations.json")),
+    ("vectors", ("knockfirst", "vectors", *(f"tests/vectors/{kind}.json" for kind in VECTORS))),
     ("tests", ("pytest", "-q")),
 )
 

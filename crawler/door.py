@@ -177,7 +177,7 @@ class Door:
         learnt = await asyncio.gather(*(self.origins.get(one, attempt.facts.url) for one in both))
         attempt.asked_now |= any(fresh for _, fresh in learnt)
         answers = {one.key: known for one, (known, _) in zip(both, learnt, strict=True)}
-        attempt.know(answers)
+        attempt.know(self.origins.held(attempt.facts.url) | answers)
 
     async def _head(self, attempt: _Attempt, wants: Wants, wishes: tuple[tuple[str, str], ...]) -> None:
         wished = {name.lower() for name, _ in wishes}

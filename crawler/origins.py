@@ -23,6 +23,7 @@ from crawler.frontier.interface import Frontier
 from crawler.politeness import Pace
 from crawler.recorder import Recorder
 from provenance.rules import Rules
+from reservations.legal import is_legal_key
 from reservations.model import Answer, Decision, Facts, Hop, Want, Wants
 from reservations.urls import UrlError, canonical_url, origin_of
 
@@ -103,12 +104,13 @@ class Origins:
         return await asyncio.shield(flight), True
 
     def held(self, page: str) -> dict[str, Known]:
-        """The origin's own files that are in memory and not too old: what an attempt can begin with."""
+        """The origin's own files and its site's terms, in memory and not too old: what an attempt can begin with."""
         origin = self._held.get(str(origin_of(page)))
         if origin is None:
             return {}
         now = self._now_ms()
-        return {key: known for key, known in origin.documents.items() if known.expires > now and key.startswith("/")}
+        ours = {key: known for key, known in origin.documents.items() if key.startswith("/") or is_legal_key(key)}
+        return {key: known for key, known in ours.items() if known.expires > now}
 
     async def known(self, page: str) -> dict[str, Answer]:
         """The answers held for the origin of `page`, by key."""

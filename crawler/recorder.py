@@ -28,6 +28,7 @@ from provenance.sites import site_tree
 from reservations.decide import TEASER
 from reservations.model import Answer, Decision, Verdict
 from reservations.readers.http_head import media_type_of
+from reservations.legal import is_legal_key
 from reservations.readers.well_known import is_page
 from reservations.urls import origin_of
 
@@ -154,11 +155,14 @@ class Recorder:
         )
 
     def _archive_document(self, fetched: Fetched, key: str) -> tuple[leaves.Pointer, ...]:
-        """A 404 as its head; somebody's page under the name of a reservation file as head and first octets."""
+        """A 404 as its head; somebody's page under the name of a reservation file as head and first octets.
+
+        Of a site's terms it is the page that is expected.
+        """
         exchange, body = fetched.exchange, fetched.body
         if body is None:
             records = archive.head(exchange)
-        elif is_page(body.content, "" if key == ROBOTS else media_type_of(exchange.headers)):
+        elif is_page(body.content, "" if key == ROBOTS else media_type_of(exchange.headers)) is not is_legal_key(key):
             records = archive.head(exchange, body.block_bytes[:FOREIGN_EXCERPT], truncated="length")
         elif body.truncated:
             records = archive.head(exchange, body.block_bytes, truncated="length")

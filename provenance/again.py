@@ -15,6 +15,7 @@ import msgspec
 from provenance.entry import DecisionEntry
 from provenance.material import Material
 from provenance.rules import Rules
+from reservations.legal import is_legal_key
 from reservations.model import Decision, Facts, Head, Header, Hop, Signal, Verdict, Want, Wants
 
 #: An attempt takes far fewer steps; rules that go in circles are not followed.
@@ -51,7 +52,9 @@ def decide_again(
         hops: the redirects that led to it, oldest first.
     """
     # A decision follows from all that was known when it was made, in whatever order it came to be known.
-    facts = Facts(url=entry.url, documents=left.documents, attempt=entry.attempt, redirected_from=hops, at=entry.at)
+    late = _late(recorded, left)
+    early = {key: answer for key, answer in left.documents.items() if key not in late}
+    facts = Facts(url=entry.url, documents=early, attempt=entry.attempt, redirected_from=hops, at=entry.at)
     for _ in range(_MAX_STEPS):
         wants = rules.examine(facts)
         if isinstance(wants, Decision):
@@ -65,6 +68,11 @@ def decide_again(
             return Again(decision=None, unknown=_unknown(wants))
         facts = more
     return Again(decision=None, unknown="a decision: the rules go in circles")
+
+
+def _late(recorded: Decision, left: Material) -> frozenset[str]:
+    """The site's own terms, when the body was looked at: it may have named them, and they had closed nothing before."""
+    return frozenset(filter(is_legal_key, left.documents)) if recorded.gate == "body" else frozenset()
 
 
 def _as_far_as_it_came(facts: Facts, entry: DecisionEntry, left: Material) -> Facts:
@@ -89,7 +97,8 @@ def _supply(facts: Facts, wants: Wants, entry: DecisionEntry, left: Material) ->
         case Want.HEAD if left.head is not None:
             return replace(facts, head=left.head)
         case Want.BODY if left.body is not None:
-            return replace(facts, body=left.body, repeats=left.repeats)
+            documents = {**facts.documents, **left.documents}
+            return replace(facts, body=left.body, repeats=left.repeats, documents=documents)
         case Want.HEAD | Want.BODY if entry.failure:
             return replace(facts, failure=entry.failure)
         case _:
@@ -108,7 +117,8 @@ def _unknown(wants: Wants) -> str:
 
 def _on_record(rules: Rules, facts: Facts, entry: DecisionEntry, recorded: Decision, left: Material) -> Again:
     """Step by step as far as the attempt went, recorded statements in the place of what is gone."""
-    documents = {**left.documents, **facts.documents}
+    late = _late(recorded, left)
+    documents = {**{k: v for k, v in left.documents.items() if k not in late}, **facts.documents}
     read = {protocol.id for protocol in rules.registry.protocols}  # other rules may not read what the log's own did
     for stage, at_stage in _stages(msgspec.structs.replace(facts, documents=documents), entry, left):
         signals = [one for one in recorded.signals if one.protocol in read and _stands_in(one, stage, left)]
@@ -142,7 +152,8 @@ def _stages(facts: Facts, entry: DecisionEntry, left: Material) -> Iterator[tupl
     if entry.failure:
         yield "head", msgspec.structs.replace(facts, failure=entry.failure)
     elif left.body is not None or "body" in left.gone:
-        yield "body", msgspec.structs.replace(facts, body=left.body, repeats=left.repeats)
+        documents = {**facts.documents, **left.documents}
+        yield "body", msgspec.structs.replace(facts, body=left.body, repeats=left.repeats, documents=documents)
 
 
 def _stands_in(signal: Signal, stage: str, left: Material) -> bool:

@@ -18,6 +18,7 @@ import msgspec
 from provenance.entry import DecisionEntry, EvidenceEntry, Pointer
 from provenance.message import MessageError, read_content, read_head
 from provenance.warcfile import OPEN_SUFFIX, WARC_NAME, StoredRecord, WarcFileError, digest, open_regular, read_record
+from reservations.legal import is_legal_key
 from reservations.model import Answer, Head, Header, Hop
 from reservations.readers.http_head import media_type_of
 from reservations.readers.well_known import is_page
@@ -232,12 +233,12 @@ def _content(record: StoredRecord, at: int, headers: tuple[Header, ...], *, cut:
 
 
 def _document(entry: EvidenceEntry, record: StoredRecord, at: int, headers: tuple[Header, ...]) -> bytes:
-    """The bytes as parsed; of somebody's page in the document's place the start, which shows that it is one."""
+    """The bytes as parsed; of what is not of the document's kind the start, which shows it."""
     partial = "warc-truncated" in record.fields
     body = _content(record, at, headers, cut=partial)
     body = body[: entry.len] if entry.truncated else body
     if digest(body) == entry.d:
         return body
-    if partial and is_page(body, "" if entry.key == _ROBOTS else media_type_of(headers)):
+    if partial and is_page(body, "" if entry.key == _ROBOTS else media_type_of(headers)) is not is_legal_key(entry.key):
         return body
     raise Gone(f"entry {entry.seq}: the record holds other bytes than were parsed", record.id)

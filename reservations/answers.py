@@ -14,6 +14,7 @@ import msgspec
 from reservations.decide import DECIDING, REPORTED, Standings, by_the_letter, closing, resolve
 from reservations.definition import Protocol
 from reservations.explain import effects, place_of
+from reservations.legal import is_legal_key
 from reservations.matrix import NAMED, RULES, Carrier, carriers
 from reservations.model import Category, Decision, Signal, Value
 from reservations.policy import Policy
@@ -160,6 +161,8 @@ def _looked(decision: Decision, protocol: Protocol, signals: list[Signal]) -> It
         for key, outcome in decision.consulted.items()
         if "://" in key and (key in spoke or (paths and key.endswith(paths)))
     }
+    if protocol.language is not None and protocol.language.linked is not None:
+        others |= {key: outcome for key, outcome in decision.consulted.items() if is_legal_key(key)}
     for carrier in carriers(protocol):
         if carrier.source != NAMED:
             yield _looked_at(decision, carrier)

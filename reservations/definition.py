@@ -15,20 +15,22 @@ import msgspec
 from reservations.datafile import DefinitionError, Path, Source
 from reservations.model import Value
 from reservations.tables import (
+    AnswerRow,
     Approval,
     Consequence,
     Inline,
+    LegalPages,
     LinkRelation,
     NamedDocument,
     Restriction,
     SchemaProperty,
+    StatusPattern,
     Values,
 )
 from reservations.wording import Language, faults_of
 
 Syntax = Literal["value", "url", "dictionary", "pairs", "directives", "path"]
 Unread = Literal["robots", "reservation-file", "announced", "asset"]
-StatusPattern = Annotated[str, msgspec.Meta(pattern=r"^[1-5]([0-9][0-9]|xx)$")]
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,13 +52,6 @@ class ReasonText(_Table, frozen=True, kw_only=True):
     code: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
     text: str
     unread: Unread | None = None
-
-
-class AnswerRow(Consequence, frozen=True, kw_only=True):
-    """What a status means when it answers for a document of the origin. Rows are tried in order."""
-
-    status: tuple[StatusPattern, ...]
-    means: Literal["read", "absent", "denied", "unread"]
 
 
 class ForeignWords(_Table, frozen=True, kw_only=True):
@@ -447,10 +442,11 @@ def _codes_used(protocol: Protocol) -> Iterator[tuple[Path, str]]:
             if meaning.reason:
                 yield ("labels", at, "values", index, "reason"), meaning.reason
     for at, document in enumerate(protocol.documents):
-        yield from ((("documents", at, *path), code) for path, code in _codes_of_document(document))
-    for at, status in enumerate(protocol.statuses):
-        if status.outcome != "content":
-            yield ("statuses", at, "reason"), status.reason
+        yield from ((("documents", at, *path), code) for path, code in _codes_of_answers(document))
+    if protocol.language is not None:
+        yield from ((("language", *path), code) for path, code in _codes_of_language(protocol.language))
+    speaking = ((at, row) for at, row in enumerate(protocol.statuses) if row.outcome != "content")
+    yield from ((("statuses", at, "reason"), row.reason) for at, row in speaking)
     for table in ("redirects", "file_findings", "restrictions"):
         yield from (((table, at, "reason"), row.reason) for at, row in enumerate(getattr(protocol, table)))
     if protocol.grants:
@@ -469,8 +465,15 @@ def _codes_of_named(named: NamedDocument) -> Iterator[tuple[Path, str]]:
             yield ("offers", name), getattr(named.offers, name)
 
 
-def _codes_of_document(document: Document) -> Iterator[tuple[Path, str]]:
-    if document.malformed:
+def _codes_of_language(language: Language) -> Iterator[tuple[Path, str]]:
+    if language.over_budget is not None:
+        yield ("over_budget", "reason"), language.over_budget.reason
+    if language.linked is not None:
+        yield from ((("linked", *path), code) for path, code in _codes_of_answers(language.linked))
+
+
+def _codes_of_answers(document: Document | LegalPages) -> Iterator[tuple[Path, str]]:
+    if isinstance(document, Document) and document.malformed:
         yield ("malformed",), document.malformed
     for index, row in enumerate(document.answers):
         if row.reason:

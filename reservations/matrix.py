@@ -134,3 +134,5 @@ def _in_the_body(protocol: Protocol) -> Iterator[Carrier]:
     if protocol.language is not None:
         yield Carrier("sentences in comments of robots.txt and ai.txt", _BEFORE, ROBOTS)
         yield Carrier("sentences in metadata and notices of a page", _IN_BODY, *in_page)
+        if protocol.language.linked is not None:
+            yield Carrier("the site's own terms that robots.txt and pages link to", f"{_BEFORE}, {_IN_BODY}", NAMED)

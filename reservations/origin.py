@@ -27,7 +27,7 @@ from reservations.readers.tokens import Setting, TokenList, read_tokens
 from reservations.readers.usage_rules import UsageFile, parse_usage_file, read_usage_file
 from reservations.readers.well_known import Rules, is_page, parse_rules, read_rules
 from reservations.statement import Place, Reading, Vocabulary
-from reservations.tables import Consequence
+from reservations.tables import Consequence, LegalPages
 from reservations.urls import origin_of
 
 _REMEMBERED_FILES: Final = 4096
@@ -105,7 +105,7 @@ class OriginFiles:
         """The origin's robots.txt, None when it was not read."""
         for _, document in self._wanted:
             answer = facts.documents.get(document.path)
-            if document.format == "robots_txt" and answer is not None and _meaning(document, answer)[0] == "read":
+            if document.format == "robots_txt" and answer is not None and meaning(document, answer)[0] == "read":
                 return self._parsed(answer).text
         return None
 
@@ -120,12 +120,12 @@ class OriginFiles:
         wait = 0
         may_ask = _may_ask(None, asker, facts.url)
         for (vocabulary, document), given in zip(self._wanted, answers, strict=True):
-            answer = given if given is not None or may_ask(document.path) else _FORBIDDEN
+            answer = given if given is not None or may_ask(document.path) else FORBIDDEN
             if answer is None:
                 missing.append((vocabulary.protocol.id, document))
                 continue
-            means, row = _meaning(document, answer)
-            consulted[document.path] = _outcome(answer, means)
+            means, row = meaning(document, answer)
+            consulted[document.path] = outcome(answer, means)
             if means == "unread":
                 wait = max(wait, retry_after_s(answer.headers))
             if row is not None:
@@ -290,10 +290,10 @@ def _may_ask(robots: RobotsTxt | None, asker: Asker, url: str) -> Callable[[str]
 
 
 #: What the caller would report of a file that robots.txt forbids us.
-_FORBIDDEN: Final = Answer(url="", failure="robots")
+FORBIDDEN: Final = Answer(url="", failure="robots")
 
 
-def _meaning(document: Document, answer: Answer) -> tuple[str, Consequence | None]:
+def meaning(document: Document | LegalPages, answer: Answer) -> tuple[str, Consequence | None]:
     """What an answer means, and the statement that comes with it, if any."""
     if answer.failure == "robots" and document.forbidden is not None:
         return "forbidden", document.forbidden
@@ -306,7 +306,7 @@ def _meaning(document: Document, answer: Answer) -> tuple[str, Consequence | Non
     return "unread", document.unread
 
 
-def _outcome(answer: Answer, means: str) -> str:
+def outcome(answer: Answer, means: str) -> str:
     """An answer in one word, for the log."""
     if means == "forbidden":
         return means
@@ -316,12 +316,17 @@ def _outcome(answer: Answer, means: str) -> str:
 
 
 def _consequence(vocabulary: Vocabulary, document: Document, row: Consequence, excerpt: str) -> Signal:
+    carrier = "robots_txt" if document.format == "robots_txt" else "well_known"
+    return consequence(vocabulary, carrier, document.path, row, excerpt)
+
+
+def consequence(vocabulary: Vocabulary, carrier: str, source: str, row: Consequence, excerpt: str) -> Signal:
     """The statement that an answer makes by what it is, not by what it holds."""
     return Signal(
         protocol=vocabulary.protocol.id,
         reason=row.reason,
-        carrier="robots_txt" if document.format == "robots_txt" else "well_known",
-        source=document.path,
+        carrier=carrier,
+        source=source,
         locator="status",
         excerpt=excerpt,
         strict=row.strict,

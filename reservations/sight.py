@@ -15,15 +15,16 @@ from reservations.access.page import LABEL, Page, PageReader, is_answer, page_re
 from reservations.access.reviews import Reviews
 from reservations.definition import Document, Protocol, StatusRow
 from reservations.grants import OperatorTables
+from reservations.legal import LegalReader
 from reservations.linked import Linked, LinkTables
-from reservations.model import Answer, Facts, Head, Header, Hop, Signal
+from reservations.model import Answer, Facts, Head, Hop, Signal
 from reservations.named import Missing, Named, NamedDocuments
 from reservations.origin import Asker, Found, OriginFiles, policies
 from reservations.policy import Policy
 from reservations.readers.asset import read_asset
 from reservations.readers.embedded import FileTables
 from reservations.readers.html import HtmlPage, Meta, Wanted, is_html, look_for, read_html
-from reservations.readers.http_head import Field, first, media_type_of, read_head
+from reservations.readers.http_head import Field, charset_of, first, media_type_of, read_head
 from reservations.readers.needles import Needles
 from reservations.readers.notices import Notices
 from reservations.readers.page_tokens import conclude as conclude_for_us
@@ -34,7 +35,6 @@ from reservations.statement import Vocabulary
 from reservations.urls import UrlError, canonical_url, origin_of
 
 _SOURCE_RANK: Final[Mapping[str, int]] = {"url": 1, "head": 2, "body": 3}
-_CHARSET: Final = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"\d+")
 _UNKNOWN_STATUS: Final = StatusRow(status=(), outcome="failed", reason="http.unexpected-status")
 
@@ -74,6 +74,7 @@ class Sight:
         self._links = LinkTables(vocabularies)
         self._named = NamedDocuments()
         self._notices = Notices(vocabularies)
+        self._legal = LegalReader(vocabularies, self._notices)
         self._operator = OperatorTables(protocols)
         self._origin = OriginFiles(vocabularies, tuple(token_lists.values()), self._notices)
         self._pages: PageReader | None = page_reader(page_tables, vocabularies)
@@ -123,9 +124,10 @@ class Sight:
             named += linked.named
         if location or facts.redirected_from:
             signals += self._redirects(facts, location)
+        html: HtmlPage | None = None
         if facts.body is not None:
             page = _page(facts, facts.body, media_type)
-            consulted["body"], linked = self._body(page, names, party, policy)
+            consulted["body"], linked, html = self._body(page, names, party, policy)
             signals += linked.signals
             named += linked.named
             named += [item for one in self._policed for item in policies(one, signals, facts.url, source="body")]
@@ -134,19 +136,23 @@ class Sight:
         if facts.referrer is not None:
             signals += self._embedding_page(facts, facts.referrer, names, media_type)
         heard = self._named.hear(_now(named, facts), facts, party, found.may_ask)
-        signals += heard.signals
-        consulted |= heard.consulted
+        of_site = self._legal.hear(facts, self.robots(facts), html, found.may_ask)
+        signals += [*heard.signals, *of_site.signals]
+        consulted |= {**heard.consulted, **of_site.consulted}
         signals = self._reviews.settle(facts, signals, self._reviewer)
         if len(signals) > 1:
             signals.sort(key=self.canonical_order)
-        return Seen(tuple(signals), found, heard.missing, consulted, status, media_type, location)
+        missing = (*heard.missing, *of_site.missing)
+        return Seen(tuple(signals), found, missing, consulted, status, media_type, location)
 
     def teaser(self, facts: Facts) -> str:
         """Of a page that closes a part of itself and says which: the words outside of it."""
         return self._pages.teaser(_page(facts, facts.body or b"", "")) if self._pages is not None else ""
 
-    def _body(self, page: Page, names: frozenset[str], party: Party, policy: Policy) -> tuple[str, Linked]:
-        """What was looked at in the body, and every statement in it. A page stays one, whatever it is called."""
+    def _body(
+        self, page: Page, names: frozenset[str], party: Party, policy: Policy
+    ) -> tuple[str, Linked, HtmlPage | None]:
+        """What was looked at in the body, every statement in it, and the page: it stays one, whatever it is called."""
         body, charset, media_type, (url, *_) = page
         read: list[str] = []
         signals: list[Signal] = []
@@ -172,7 +178,7 @@ class Sight:
         if self._pages is not None and (html is not None or is_answer(page)):
             signals += self._pages.read(page, html, teasers=policy.teasers, metered=policy.metered)
         signals += self._files.read_records(body)
-        return ", ".join(read) or "no statements in this format", Linked(signals, named)
+        return ", ".join(read) or "no statements in this format", Linked(signals, named), html
 
     def _status(self, head: Head, signals: list[Signal]) -> StatusRow:
         """What the status means; adds the statement that it makes."""
@@ -204,7 +210,9 @@ class Sight:
         if held is None:
             wanted = look_for(self._metas, names, self._others)
             of_pages = (self._pages.needles,) if self._pages is not None else ()
-            needles = Needles.together(wanted.needles, *self._links.needles, *self._notices.needles, *of_pages)
+            needles = Needles.together(
+                wanted.needles, *self._links.needles, *self._notices.needles, *self._legal.needles, *of_pages
+            )
             held = self._wanted[names] = wanted, needles
         return held
 
@@ -221,7 +229,7 @@ class Sight:
         answer = _referring_answer(facts, referrer)
         if answer is None or not is_html(media_type_of(answer.headers), answer.body):
             return []
-        charset = _charset(answer.headers)
+        charset = charset_of(answer.headers)
         wanted, needles = self._looked_for(names)
         html = HtmlPage(answer.body, charset, needles)
         signals = read_html(html, wanted, media_type, embedding=True)
@@ -253,7 +261,7 @@ def _lower(tokens: tuple[str, ...]) -> frozenset[str]:
 
 
 def _page(facts: Facts, body: bytes, media_type: str) -> Page:
-    charset = _charset(facts.head.headers if facts.head else ())
+    charset = charset_of(facts.head.headers if facts.head else ())
     return Page(body, charset, media_type, (facts.url, *(hop.url for hop in facts.redirected_from)))
 
 
@@ -276,12 +284,6 @@ def _location(url: str, head: Head) -> str:
         return canonical_url(value.encode("latin-1").decode("utf-8", "replace").strip(), url)
     except (UrlError, UnicodeError):
         return ""
-
-
-def _charset(headers: Iterable[Header]) -> str:
-    """The charset that Content-Type names, "" when it names none."""
-    match = _CHARSET.search(first(headers, "content-type") or "")
-    return match[1] if match else ""
 
 
 def _referring_answer(facts: Facts, referrer: str) -> Answer | None:

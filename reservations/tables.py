@@ -5,7 +5,7 @@ The tables of carriers that speak for themselves stand in `definition`, with the
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -13,6 +13,7 @@ from reservations.model import Category, Value
 
 Values = dict[Category, Value]
 Day = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+StatusPattern = Annotated[str, msgspec.Meta(pattern=r"^[1-5]([0-9][0-9]|xx)$")]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,6 +27,32 @@ class Consequence(Table, frozen=True, kw_only=True):
     strict: Values = {}
     effective: Values = {}
     vendor: Values = {}
+
+
+class AnswerRow(Consequence, frozen=True, kw_only=True):
+    """What a status means when it answers for a document of the origin. Rows are tried in order."""
+
+    status: tuple[StatusPattern, ...]
+    means: Literal["read", "absent", "denied", "unread"]
+
+
+class LegalPages(Table, frozen=True, kw_only=True):
+    """The pages on which a site sets out its terms, found by the links of its pages.
+
+    Attributes:
+        most: how many of one host are asked for; the rest is not.
+        words: how many words the text of such a link, or a part of its path, has at most.
+        max_bytes: cap on the decoded entity, read up to it; accept: media types to name in the request.
+        answers: what each status means; unread: meaning of a failed fetch; forbidden: of one that robots.txt forbids.
+    """
+
+    most: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
+    words: Annotated[int, msgspec.Meta(ge=1, le=12)] = 4
+    max_bytes: Annotated[int, msgspec.Meta(ge=65_536, le=4_194_304)] = 1_048_576
+    accept: str = "text/html"
+    answers: tuple[AnswerRow, ...]
+    unread: Consequence
+    forbidden: Consequence | None = None
 
 
 class OfferWords(Table, frozen=True, kw_only=True):

@@ -157,7 +157,7 @@ def _visit(whole: Facts, registry: Registry, policy: Policy, token: str) -> Deci
         if isinstance(answer, Decision):
             return answer
         if answer.what is Want.DOCUMENT:
-            found = {one.key: whole.documents.get(one.key, _ABSENT) for one in (answer, *answer.beside)}
+            found = {one.key: _given(whole, one.key) for one in (answer, *answer.beside)}
             facts = msgspec.structs.replace(facts, documents={**facts.documents, **found})
         elif answer.what is Want.HEAD and whole.head is not None:
             facts = msgspec.structs.replace(facts, head=whole.head)
@@ -165,6 +165,11 @@ def _visit(whole: Facts, registry: Registry, policy: Policy, token: str) -> Deci
             facts = msgspec.structs.replace(facts, body=whole.body)
         else:
             return f"wants the {answer.what}"
+
+
+def _given(whole: Facts, key: str) -> Answer:
+    """The answer that a case holds for a document, on whosever behalf it is asked for."""
+    return whole.documents.get(key.partition("#")[0], _ABSENT)
 
 
 def _facts(case: Case) -> Facts:

@@ -14,7 +14,7 @@ from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
-from reservations.tables import Day, Table
+from reservations.tables import Consequence, Day, LegalPages, Table
 
 Phrase = Annotated[str, msgspec.Meta(min_length=2, max_length=160)]
 Words = tuple[Phrase, ...]
@@ -82,7 +82,10 @@ class Language(Table, frozen=True, kw_only=True):
         notices: words of class and id of an element that speaks for the site; in_articles: those that do so even
             inside of an article.
         outside: words of class and id of an element that does not, wherever it stands.
-        legal: words in the path of a page that is a notice as a whole; not_legal: words that make it another one.
+        legal: words, joined by hyphens, in the path of a page that is a notice as a whole, or in a link to it, the most
+            telling first; not_legal: words that make it another one.
+        linked: how such pages are asked for when a page links to them; None: they are not.
+        over_budget: meaning of text, where sentences count, that is more than we read; None: nothing follows.
     """
 
     metas: tuple[str, ...] = ()
@@ -92,6 +95,8 @@ class Language(Table, frozen=True, kw_only=True):
     outside: tuple[str, ...] = ()
     legal: tuple[str, ...] = ()
     not_legal: tuple[str, ...] = ()
+    linked: LegalPages | None = None
+    over_budget: Consequence | None = None
     anchors: tuple[Anchor, ...] = ()
     words: Annotated[tuple[Wording, ...], msgspec.Meta(min_length=1)]
 
@@ -182,6 +187,9 @@ def lost(before: Language | None, after: Language | None) -> Iterator[str]:
         yield "language: no sentence would be read"
         return
     yield from _lost_words("language", before, after)
+    for name in ("linked", "over_budget"):
+        if getattr(before, name) not in (None, getattr(after, name)):
+            yield f"language.{name} is missing or changed"
     yield from (
         f"language: {anchor.law} is missing or changed" for anchor in before.anchors if anchor not in after.anchors
     )

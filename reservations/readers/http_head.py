@@ -6,13 +6,16 @@ its line (X-Robots-Tag); a syntax that HTTP would join first joins them itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from reservations.definition import HttpField
 from reservations.model import Header, Signal
 from reservations.readers.words import SYNTAX
 from reservations.statement import Place, Vocabulary, distinct
+
+_CHARSET: Final = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 
 
 class Field(NamedTuple):
@@ -60,3 +63,9 @@ def first(headers: Iterable[Header], name: str) -> str | None:
 def media_type_of(headers: Iterable[Header]) -> str:
     """Type and subtype in lower case, without parameters; "" when no Content-Type was sent."""
     return (first(headers, "content-type") or "").partition(";")[0].strip().lower()
+
+
+def charset_of(headers: Iterable[Header]) -> str:
+    """The charset that Content-Type names, "" when it names none."""
+    match = _CHARSET.search(first(headers, "content-type") or "")
+    return match[1] if match else ""

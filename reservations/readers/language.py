@@ -123,6 +123,10 @@ class LanguageReader:
             if self._scan.find_matches_as_indexes(sentence.lower().encode("utf-8", "replace")):
                 yield start, end, sentence
 
+    def may_hold(self, text: str) -> bool:
+        """Whether a text holds a word of what is looked for."""
+        return bool(self._scan.find_matches_as_indexes(text.lower().encode("utf-8", "replace")))
+
     def judge(self, sentence: str) -> Said | None:
         """What one sentence says."""
         text = self._idle.sub(" ", sentence.lower())

@@ -9,23 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain
 from typing import Final, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from lxml import etree
 
 from reservations.model import Signal
 from reservations.readers.html import HtmlPage, is_hidden
 from reservations.readers.language import LanguageReader
+from reservations.readers.legal_links import LegalWords
 from reservations.readers.markup import Sought, needles_of, read_markup
 from reservations.readers.needles import Needles
 from reservations.readers.robots_txt import Line
 from reservations.statement import Place, Reading, Vocabulary, distinct
 
-_MOST_ELEMENTS: Final = 50_000
+_MOST_ELEMENTS: Final = 200_000
 _MOST_CHARACTERS: Final = 1 << 17
-_MOST_CANDIDATES: Final = 100
+#: Characters of sentences that are judged, which costs a microsecond or two each; every sentence counts for a few more.
+_MOST_JUDGED: Final = 12_000
+_SENTENCE: Final = 32
 _SILENT: Final = frozenset({
     "script", "style", "template", "textarea", "title", "iframe", "noembed", "noframes", "svg", "select", "option",
     "pre", "code", "samp", "kbd", "blockquote", "q", "head",
@@ -39,7 +41,6 @@ _WHOLE: Final = frozenset({"html", "body", *_ARTICLES})
 _SIGNS: Final = ("©", "℗", "(c) 2", "(C) 2", "opyright", "OPYRIGHT")
 _SEPARATOR: Final = re.compile(r"[\s_-]+")
 _NO_WORDS: Final = frozenset[str]()
-_WORD: Final = re.compile(r"[^\W\d_]+")
 
 
 class Text(NamedTuple):
@@ -48,6 +49,10 @@ class Text(NamedTuple):
     carrier: str
     place: str
     text: str
+
+
+#: What stands for the elements of a page that are not looked at.
+_BEYOND: Final = Text("html_text", f"beyond element {_MOST_ELEMENTS}", "")
 
 
 class Notices:
@@ -80,12 +85,17 @@ class Notices:
         """What a page says for its site."""
         return [signal for reader in self._readers for signal in reader.in_page(page, url)]
 
+    def in_legal_page(self, page: HtmlPage, source: str, vocabulary: Vocabulary) -> list[Signal]:
+        """What a page says that is a notice as a whole, in the words of one protocol. `source`: key of its answer."""
+        readers = (reader for reader in self._readers if reader.vocabulary is vocabulary)
+        return [signal for reader in readers for signal in reader.in_page(page, "", source=source)]
+
 
 class _Notices:
     """One protocol's tables."""
 
     def __init__(self, vocabulary: Vocabulary, reader: LanguageReader) -> None:
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self._reader = reader
         language = reader.language
         self._metas = frozenset(language.metas)
@@ -94,37 +104,65 @@ class _Notices:
         self._notices, self._in_articles, self._outside = (
             frozenset(words) for words in (language.notices, language.in_articles, language.outside)
         )
-        self._legal, self._not_legal = frozenset(language.legal), frozenset(language.not_legal)
+        self._legal = LegalWords(language)
 
     def heard(self, texts: Iterable[Text], source: str) -> list[Signal]:
-        """The statements in some texts, within a budget of characters and of sentences."""
+        """The statements in some texts, within bounds; what might be one beyond them is a statement of its own."""
         signals: list[Signal] = []
-        for text, start, end, sentence in islice(self._candidates(texts), _MOST_CANDIDATES):
-            said = self._reader.judge(sentence)
-            if said is None:
-                continue
-            tongue = f" ({said.language})" if said.language else ""
-            place = Place(text.carrier, source, f"{text.place}, {start}-{end}{tongue}", sentence)
-            signal = self._vocabulary.signal(Reading(said.about, said.sure), place)
-            if signal is not None:
-                signals.append(signal)
+        left, to_judge = _MOST_CHARACTERS, _MOST_JUDGED
+        for text in texts:
+            beyond = text.text[max(0, left) :]
+            over = text.place == _BEYOND.place or (bool(beyond) and self._reader.may_hold(beyond))
+            for start, end, sentence in self._reader.candidates(text.text[:left]) if left > 0 else ():
+                to_judge -= len(sentence) + _SENTENCE
+                over = over or to_judge < 0
+                if over:
+                    break
+                signals += self._judged(text, source, f"{text.place}, {start}-{end}", sentence)
+            if over:
+                return distinct((*signals, *self._over_budget(text, source)))
+            left -= len(text.text)
         return distinct(signals)
 
-    def _candidates(self, texts: Iterable[Text]) -> Iterator[tuple[Text, int, int, str]]:
-        left = _MOST_CHARACTERS
-        for text in texts:
-            if left <= 0:
-                return
-            yield from ((text, *found) for found in self._reader.candidates(text.text[:left]))
-            left -= len(text.text)
+    def _judged(self, text: Text, source: str, locator: str, sentence: str) -> list[Signal]:
+        said = self._reader.judge(sentence)
+        if said is None:
+            return []
+        tongue = f" ({said.language})" if said.language else ""
+        place = Place(text.carrier, source, locator + tongue, sentence)
+        signal = self.vocabulary.signal(Reading(said.about, said.sure), place)
+        return [] if signal is None else [signal]
 
-    def in_page(self, page: HtmlPage, url: str) -> list[Signal]:
+    def _over_budget(self, text: Text, source: str) -> list[Signal]:
+        row = self._reader.language.over_budget
+        if row is None:
+            return []
+        return [
+            Signal(
+                protocol=self.vocabulary.protocol.id,
+                reason=row.reason,
+                carrier=text.carrier,
+                source=source,
+                locator=text.place,
+                strict=row.strict,
+                effective=row.effective,
+                vendor=row.vendor,
+                issues=("over_budget",),
+            )
+        ]
+
+    def in_page(self, page: HtmlPage, url: str, *, source: str = "body") -> list[Signal]:
+        """What a page says; one that was asked for as a source of its own is a notice as a whole."""
         if not self._reader.may_speak(page.lower, page.places(self.needles)):
             return []
         root = page.root
         if root is None:
             return []
-        return self.heard(chain(self._of_head(page, root), self._of_body(root, whole=self._is_legal(url))), "body")
+        whole = source != "body" or self._legal.is_legal(url)
+        texts: Iterable[Text] = chain(self._of_head(page, root), self._of_body(root, whole=whole))
+        if source != "body":
+            texts = (text._replace(carrier="named") for text in texts)
+        return self.heard(texts, source)
 
     def _of_head(self, page: HtmlPage, root: etree._Element) -> Iterator[Text]:
         for number, element in enumerate(root.iter("meta"), 1):
@@ -135,11 +173,14 @@ class _Notices:
 
     def _of_body(self, root: etree._Element, *, whole: bool) -> Iterator[Text]:
         for number, element in enumerate(self._speaking(root, whole=whole), 1):
+            if element is root:
+                yield _BEYOND
+                return
             for block in _blocks(element, self._outside):
                 yield Text("html_text", f"{element.tag} {number}", block)
 
     def _speaking(self, root: etree._Element, *, whole: bool) -> Iterator[etree._Element]:
-        """The elements that speak for the site, none inside of another."""
+        """The elements that speak for the site, none inside of another; the root, when there are too many to tell."""
         stack = [(root, False)]
         seen = 0
         while stack and seen < _MOST_ELEMENTS:
@@ -160,13 +201,8 @@ class _Notices:
                 continue
             inside = in_article or tag in _ARTICLES
             stack.extend((child, inside) for child in reversed(element))
-
-    def _is_legal(self, url: str) -> bool:
-        """Whether the page is a notice as a whole, by its path."""
-        parts = unquote(urlsplit(url).path).lower().split("/")
-        words = {part.rpartition(".")[0] or part for part in parts}
-        words |= {word for part in parts for word in _WORD.findall(part)}
-        return not words.isdisjoint(self._legal) and words.isdisjoint(self._not_legal)
+        if stack:
+            yield root
 
 
 def _words_of(element: etree._Element) -> frozenset[str]:

@@ -22,6 +22,11 @@ def test_reservation_case_agrees(kind, case, registry, policy):
     assert run_case(kind, case, registry, policy) is None
 
 
+@pytest.mark.parametrize(("kind", "case"), _cases("sentences.json"))
+def test_case_of_linked_terms_agrees(kind, case, registry, policy):
+    assert run_case(kind, case, registry, policy) is None
+
+
 @pytest.mark.parametrize(("kind", "case"), _cases("assets.json"))
 def test_case_of_files_agrees(kind, case, registry, policy):
     assert run_case(kind, case, registry, policy) is None
