@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Final
 
 import msgspec
 from lxml import etree
 
+from crawler.spiders.tags import start_tags
+
 MOST_LINKS: Final = 5_000
 MOST_SITEMAP_URLS: Final = 50_000  # sitemaps.org: the limit of one file
 MOST_SITEMAP_BYTES: Final = 52_428_800
 
-_XPATH = etree.XPath("//a[@href]|//area[@href]|//iframe[@src]|//frame[@src]|//link[@rel='next'][@href]|//base[@href]")
+#: Which attribute of which element leads somewhere; a `link` does when it names the next page.
+_LEADING: Final = {"a": "href", "area": "href", "frame": "src", "iframe": "src", "link": "href"}
 
 
 class PageLinks(msgspec.Struct):
@@ -38,40 +40,29 @@ class PageLinks(msgspec.Struct):
 def page_links(body: bytes, encoding: str, *, nofollow_page: bool) -> PageLinks:
     """The references of an HTML page. `nofollow_page`: a header already asked not to follow any."""
     links = PageLinks()
-    try:
-        root = etree.fromstring(body, _parser(encoding))
-    except (etree.LxmlError, LookupError, ValueError, AssertionError):
-        return links
-    if root is None:
-        return links
-    nofollow_page = nofollow_page or _page_says_nofollow(root)
-    for element in _XPATH(root):
-        if element.tag == "base":
-            links.base = links.base or element.get("href", "").strip()
-            continue
-        if nofollow_page or "nofollow" in element.get("rel", "").lower().split():
-            links.nofollow += 1
-            continue
-        href = (element.get("href") or element.get("src") or "").strip()
-        if href and not href.startswith("#"):
-            links.hrefs[href] = None
-            if len(links.hrefs) >= MOST_LINKS:
-                break
+    leading = 0
+    for name, attributes in start_tags(body, encoding):
+        if name in _LEADING:
+            reference = attributes.get(_LEADING[name])
+            if reference is None or (name == "link" and attributes.get("rel") != "next"):
+                continue
+            leading += 1
+            reference = reference.strip()
+            if "nofollow" in attributes.get("rel", "").lower().split():
+                links.nofollow += 1
+            elif reference and not reference.startswith("#") and len(links.hrefs) < MOST_LINKS:
+                links.hrefs[reference] = None
+        elif name == "base":
+            links.base = links.base or attributes.get("href", "").strip()
+        elif name == "meta":
+            nofollow_page = nofollow_page or _says_nofollow(attributes)
+    if nofollow_page:
+        links.hrefs, links.nofollow = {}, leading
     return links
 
 
-@lru_cache(maxsize=32)
-def _parser(encoding: str) -> etree.HTMLParser:
-    return etree.HTMLParser(encoding=encoding, no_network=True, remove_comments=True, remove_pis=True)
-
-
-def _page_says_nofollow(root: etree._Element) -> bool:
-    for meta in root.iter("meta"):
-        if (meta.get("name") or "").strip().lower() == "robots":
-            words = {word.strip() for word in (meta.get("content") or "").lower().split(",")}
-            if words & {"nofollow", "none"}:
-                return True
-    return False
+def _says_nofollow(meta: dict[str, str]) -> bool:
+    return meta.get("name", "").strip().lower() == "robots" and header_says_nofollow([meta.get("content", "")])
 
 
 def header_says_nofollow(values: list[str]) -> bool:

@@ -1,6 +1,7 @@
 """Links of pages and URLs of sitemaps, from bytes that may be anything."""
 
 import gzip
+import time
 
 import pytest
 from hypothesis import given
@@ -65,6 +66,52 @@ def test_number_of_links_of_a_page_is_bounded(monkeypatch):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "no-such-encoding"])
 def test_broken_pages_give_fewer_links_and_no_error(body, encoding):
     assert page_links(body, encoding, nofollow_page=False).nofollow == 0
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "<!-- {} -->",
+        "<!doctype '{}",
+        '<p title="{}">',
+        "<script>{}</script>",
+        "<STYLE media=all>{}</Style >",
+        "<textarea>{}</textareas></textarea>",
+        "<iframe>{}</iframe>",
+    ],
+)
+def test_what_stands_in_comments_values_and_texts_is_no_tag(hidden):
+    assert hrefs(hidden.format("<a href=/no>") + "<a href=/yes>") == ["/yes"]
+
+
+def test_tags_are_read_as_browsers_read_them():
+    tags = "<A\nHREF = '/1' href=/x><a/href=/2><a title=\"a > b\" href=/3>"
+    assert hrefs(tags + "<svg><style/><title/></svg><a href=/4/><!--><a href=/5>") == ["/1", "/2", "/3", "/4/", "/5"]
+    assert hrefs("<abbr href=/x><a href><a =href=/y>" + "<a href=/cut") == []
+
+
+def test_references_to_characters_in_values_are_resolved():
+    assert hrefs("<a href='?a=1&amp;b=2&copy=3&copy;&lt&#65;&#x42;&#128;&none;\0'>") == [
+        "?a=1&b=2&copy=3©<AB€&none;\ufffd"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "path"), [("utf-8", "/é表"), ("utf-16", "/é表"), ("cp1252", "/é"), ("iso2022_jp", "/表")]
+)
+def test_references_are_read_in_the_encoding_of_the_page(encoding, path):
+    body = f'<a href="{path}">'.encode(encoding)
+    assert list(page_links(body, encoding, nofollow_page=False).hrefs) == [path]
+
+
+@pytest.mark.parametrize(
+    "part", ["<a ", "<a x='", "<a x=", "<a =", "<", "</", "<!--", "<script>", "<title></titl", "&", '<a href="&']
+)
+def test_time_for_a_page_grows_no_faster_than_the_page(part):
+    octets = (part * 400_000)[:400_000].encode()
+    began = time.process_time()
+    page_links(octets, "utf-8", nofollow_page=False)
+    assert time.process_time() - began < 10  # where it grew with the square: minutes
 
 
 SITEMAP = '<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{}</urlset>'
