@@ -9,12 +9,14 @@ from provenance import (
     verbs_blocklist,
     verbs_diff,
     verbs_erase,
+    verbs_index,
     verbs_key,
     verbs_manifest,
     verbs_policy,
     verbs_proof,
     verbs_report,
     verbs_review,
+    verbs_serve,
     verbs_statement,
 )
 from reservations._version import __version__
@@ -57,6 +59,8 @@ app.command(epilog="Example: knockfirst verify out/web")(verbs.verify)
 app.command(epilog="Example: knockfirst explain out/web https://example.org/page")(verbs.explain)
 verbs_proof.add_to(app)
 verbs_report.add_to(app)
+verbs_index.add_to(app)
+verbs_serve.add_to(app)
 verbs_erase.add_to(app)
 verbs_manifest.add_to(app)
 app.add_typer(verbs_key.app)
