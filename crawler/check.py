@@ -7,6 +7,8 @@ only difference is that nothing is written.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,8 +16,12 @@ import msgspec
 from crawler.archive import Fetched
 from crawler.download.client import Client
 from crawler.download.errors import TransferError
+from crawler.in_force import RulesInForce
 from crawler.origins import Origins
 from crawler.politeness import Pace
+from crawler.recorder import Filed
+from crawler.warc.writer import Copied
+from provenance.entry import Pointer
 from provenance.rules import Rules
 from reservations.model import Answer, Decision, Facts, Head, Want, Wants
 
@@ -23,8 +29,11 @@ from reservations.model import Answer, Decision, Facts, Head, Want, Wants
 class _NoRecorder:
     """Stands where the recorder does in a crawl, and writes nothing."""
 
-    def document(self, answer: Answer, fetched: Sequence[Fetched], **_: Any) -> int:  # noqa: ARG002
-        return -1
+    def document(self, answer: Answer, fetched: Sequence[Fetched], **_: Any) -> Filed:  # noqa: ARG002
+        return Filed(-1, ())
+
+    async def copies(self, _: Sequence[Pointer]) -> Copied:
+        return ()
 
     async def settled(self) -> None:
         return
@@ -38,6 +47,16 @@ class _NoMemory:
 
     async def remember_origin(self, *_: Any) -> None:
         return
+
+
+class _NoFleet:
+    """Stands where the fleet does in a crawl: nobody else asks hosts beside a check."""
+
+    def lease_on(self, _: str) -> None:
+        return None
+
+    def host(self, _: str, **__: Any) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -62,7 +81,7 @@ async def check_url(
 ) -> tuple[Decision, Facts]:
     """Decides on one URL as a crawl would at this moment, and on what. `tell` hears of each step as it is done."""
     origins = Origins(
-        rules=rules,
+        in_force=RulesInForce(rules, None, Path()),
         client=client,
         recorder=_NoRecorder(),  # type: ignore[arg-type]
         frontier=_NoMemory(),  # type: ignore[arg-type]
@@ -70,6 +89,8 @@ async def check_url(
         now_ms=now_ms,
         headers=headers,
         renew=_as_loaded,
+        membership=_NoFleet(),  # type: ignore[arg-type]
+        worker="",
     )
     facts = Facts(url=url, attempt=rules.policy.tries, at=now_ms())
     fetched: Fetched | None = None

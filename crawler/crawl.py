@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import hashlib
-import os
-import socket
+import logging
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -19,46 +17,35 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from scrapy.crawler import Crawler
 
 from blocklists.model import BlocklistError
-from crawler import recovery
+from crawler import fleet, folder, introduction, recovery
 from crawler.door import Door
 from crawler.download.addresses import AddressGuard, parse_resolve
 from crawler.download.client import Client
 from crawler.download.limits import Limits
 from crawler.download.tls import client_context
-from crawler.frontier import MAX_PAYLOAD_BYTES, Outcome, open_frontier
-from crawler.frontier.errand import MOST_HOPS, found
-from crawler.listing import Listing, ListRefusedError
+from crawler.fleet import LeaseLostError, Membership
+from crawler.frontier import MAX_PAYLOAD_BYTES, Lease, Outcome, open_frontier
+from crawler.frontier.errand import MOST_HOPS, Errand, found
+from crawler.frontier.interface import EPOCH, MOST_LOSSES, OutdatedError
+from crawler.in_force import RulesInForce
+from crawler.listing import ListRefusedError
 from crawler.options import Fault, Options
 from crawler.origins import Origins
 from crawler.politeness import Pace
 from crawler.recorder import Recorder
 from crawler.visit import Passage, Visit
-from crawler.warc.records import crawl_info
 from crawler.warc.writer import WarcWriter
 from provenance import entry as leaves
 from provenance import keys
-from provenance.installed import code_digest, suffix_list_digest
 from provenance.log import LogWriter
 from provenance.rules import Rules
-from reservations._version import __version__
-from reservations.datafile import DefinitionError
 from reservations.model import Decision, Hop, Verdict
 from reservations.policy import Limits as PolicyLimits
 
-SOFTWARE: Final = f"knockfirst/{__version__}"
-CRAWL_FILE: Final = "crawl.json"
-#: The fact by which the frontier knows how many entries the log holds.
+#: The fact by which the frontier knows how many entries a worker's log holds.
 LOG_SIZE: Final = "log_size"
-
-
-class CrawlFile(msgspec.Struct, frozen=True, kw_only=True):
-    """`crawl.json`: which crawl an output folder belongs to. The same command continues it, another one is refused."""
-
-    run: str
-    spider: str
-    arguments: dict[str, str]
-    token: str
-    created: str
+#: How often a worker that may claim nothing looks again.
+LOOK_AGAIN_S: Final = 1.0
 
 
 def now_ms() -> int:
@@ -79,11 +66,10 @@ class Crawl:
         self.crawler, self.options = crawler, options
         self.identity = options.identity
         self.settings = crawler.settings
-        self.rules: Rules
-        self.listing: Listing | None = None
-        self._renewing = asyncio.Lock()
+        self.in_force: RulesInForce
         self.key: keys.SigningKey
-        self.file: CrawlFile
+        self.file: folder.CrawlFile
+        self.membership: Membership
         self.visits: dict[int, Visit] = {}
         self.resumed: list[Visit] = []
         self.counted: dict[str, int] = {}
@@ -91,6 +77,7 @@ class Crawl:
         self.knocking: set[asyncio.Task[None]] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self.opened = self.closing = False
+        self._keeping_up: asyncio.Task[None] | None = None
 
     @classmethod
     def of(cls, crawler: Crawler) -> Crawl:
@@ -108,7 +95,10 @@ class Crawl:
 
     def faults(self) -> list[Fault]:
         """Loads rules and key and looks at the output folder. Every fault found; nothing is written."""
-        return [*self._load_rules(), *self._load_key(), *self._look_at_folder()]
+        in_force, faults = RulesInForce.load(self.options, self.identity.tokens)
+        if in_force:
+            self.in_force = in_force
+        return [*faults, *self._load_key(), *self._look_at_folder()]
 
     def claim(self) -> list[Fault]:
         """Makes key and folder where there are none: only now, so that a crawl that does not start leaves no trace."""
@@ -121,40 +111,12 @@ class Crawl:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            return [_folder_fault(out, error)]
+            return [folder.unusable(out, error)]
         return []
 
     def enlist(self) -> None:
         """Makes it the crawl of its Scrapy crawler: `of` finds it."""
         self._of[self.crawler] = self
-
-    def _load_rules(self) -> list[Fault]:
-        options = self.options
-        faults: list[Fault] = []
-        listed = None
-        if options.blocklist and options.blocklist_keys:
-            memory = options.key.with_name(f"{options.key.name}.lists")
-            self.listing = Listing(options.blocklist, options.blocklist_keys, memory, today=lambda: _utc().date())
-            try:
-                self.listing.accept()
-            except BlocklistError as error:
-                faults.append(Fault("KNOCKFIRST_BLOCKLIST", str(error), "ask the staff who keep the list for a build"))
-            else:
-                listed = self.listing.blocklist, self.listing.manifest
-        try:
-            self.rules = Rules.load(
-                tokens=self.identity.tokens, policy=options.policy, blocklist=listed, data=options.data
-            )
-        except DefinitionError as error:
-            remedy = "mend the line named; `knockfirst lint` checks it"
-            policy = str(options.policy) if options.policy else ""
-            faults += [
-                Fault("KNOCKFIRST_POLICY" if fault.file == policy else "KNOCKFIRST_DATA", str(fault), remedy)
-                for fault in error.faults
-            ]
-        except OSError as error:
-            faults.append(Fault("KNOCKFIRST_POLICY, KNOCKFIRST_DATA", str(error), "give files that can be read"))
-        return faults
 
     def _load_key(self) -> list[Fault]:
         try:
@@ -165,31 +127,23 @@ class Crawl:
         return []
 
     def _look_at_folder(self) -> list[Fault]:
-        out, spider = self.options.out, self.crawler.spider
-        name = spider.name if spider else ""
-        wanted = {str(k): str(v) for k, v in getattr(spider, "crawl_identity", {}).items()}
-        path = out / CRAWL_FILE
-        other = "name another KNOCKFIRST_OUT, or repeat the command that began it"
-        try:
-            if path.exists():
-                self.file = msgspec.json.decode(path.read_bytes(), type=CrawlFile)
-                begun = (self.file.spider, self.file.arguments, self.file.token)
-                if begun != (name, wanted, self.identity.token):
-                    what = f"{out} holds a crawl by spider {begun[0]!r} as {begun[2]} with {begun[1]}"
-                    return [Fault("KNOCKFIRST_OUT", what, other)]
-                return []
-            if out.exists() and any(one.name != CRAWL_FILE + recovery.UNFINISHED for one in out.iterdir()):
-                return [Fault("KNOCKFIRST_OUT", f"{out} is not empty and holds no {CRAWL_FILE}", other)]
-        except (OSError, msgspec.DecodeError) as error:
-            return [_folder_fault(out, error)]
-        self.file = CrawlFile(
-            run=hashlib.sha256(os.urandom(32)).hexdigest()[:12],
-            spider=name,
-            arguments=wanted,
+        spider = self.crawler.spider
+        looked = folder.look_at(
+            self.options.out,
+            spider=spider.name if spider else "",
+            arguments={str(k): str(v) for k, v in getattr(spider, "crawl_identity", {}).items()},
             token=self.identity.token,
-            created=leaves.timestamp(now_ms()),
+            now_ms=now_ms(),
         )
+        if isinstance(looked, Fault):
+            return [looked]
+        self.file = looked
         return []
+
+    @property
+    def rules(self) -> Rules:
+        """The rules in force."""
+        return self.in_force.rules
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -205,33 +159,64 @@ class Crawl:
             begun.pop_all()
 
     async def _open(self, begun: AsyncExitStack) -> None:
-        out = self.options.out
-        if not (out / CRAWL_FILE).exists():
-            recovery.write_new(out / CRAWL_FILE, msgspec.json.format(msgspec.json.encode(self.file), indent=2))
-        self.frontier = open_frontier(
-            self.options.frontier, now=time.time, worker="crawl", max_per_host=self.options.max_per_host
-        )
-        begun.push_async_callback(self.frontier.close)
-        leases = await self.frontier.open()
+        out, options = self.options.out, self.options
+        leases = await self._open_frontier(begun)
         found_in_log = recovery.Found.of(leases)
-        self.log = await asyncio.to_thread(
-            LogWriter.open, out / "log", self._log_origin(), self.key, visit=found_in_log.visit
-        )
+        origin = introduction.log_origin(options, self.file)
+        self.log = await asyncio.to_thread(LogWriter.open, out / "log", origin, self.key, visit=found_in_log.visit)
         begun.callback(self.log.abandon)
-        found_in_log.check(self.log, self.options.frontier, told=int(await self.frontier.get(LOG_SIZE) or 0))
-        if self.listing:
-            self.listing.follows(found_in_log.config, out / "log" / "rules")
-            self.listing.adopted()
+        told, standing = int(await self.frontier.get(self._log_size) or 0), await self.frontier.counts()
+        found_in_log.check(self.log, options.frontier, told=told, lost=standing.lost)
+        self.in_force.follows(found_in_log.config)
         repairs = await asyncio.to_thread(recovery.repair_warcs, out, found_in_log)
         self.counts, self.finals = found_in_log.counts, found_in_log.finals
         self.recorder = self._new_recorder(found_in_log.files)
         self._enter_run(resumed=found_in_log.last_run is not None, repairs=repairs)
-        config = await self._enter_rules(self.rules)
-        self._open_door(config)
+        await self.in_force.enter(self.recorder)
+        await self._announce()
+        self._open_door()
         begun.push_async_callback(self.client.close)
         await self.recorder.enter_files(out)
-        await self._resume(leases, found_in_log, config)
+        await self._resume(leases, found_in_log)
         await self.recorder.settled()
+        self._keeping_up = asyncio.get_running_loop().create_task(self.membership.keep_up(self._tell))
+        begun.callback(self._keeping_up.cancel)
+
+    async def _open_frontier(self, begun: AsyncExitStack) -> list[Lease]:
+        """Opens the frontier and joins the crawl that it holds. Returns what an earlier process left open."""
+        out, options = self.options.out, self.options
+        if not (out / folder.CRAWL_FILE).exists():
+            folder.write(out, self.file)
+        self.frontier = open_frontier(
+            options.frontier,
+            now=time.time,
+            worker=self.file.worker,
+            lease_s=options.lease_s,
+            max_per_host=options.max_per_host,
+            max_per_site=options.max_per_site,
+            max_per_address=options.max_per_address,
+        )
+        begun.push_async_callback(self.frontier.close)
+        self.membership = Membership(self.frontier, lease_s=options.lease_s)
+        asked_at = self.membership.now()
+        leases = await self.frontier.open()
+        for lease in leases:
+            self.membership.granted(lease.id, lease.authority, asked_at=asked_at)
+        joined = await fleet.join(self.frontier, self.file, begun=(out / "log").exists())
+        if joined != self.file:
+            self.file = joined
+            folder.write(out, joined)
+        self._log_size = f"{LOG_SIZE} {joined.worker}"
+        return leases
+
+    async def _announce(self) -> None:
+        workers = [(worker.name, worker.seen_at) for worker in await self.frontier.workers()]
+        among = fleet.others(workers, me=self.file.worker, since=time.time() - self.options.lease_s)
+        await fleet.announce(self.frontier, self.rules, alone=not among)
+
+    def _tell(self) -> str:
+        """What the operator is shown of this worker."""
+        return msgspec.json.encode({"verdicts": self.finals, "under_way": len(self.visits)}).decode()
 
     def _new_recorder(self, entered: set[str]) -> Recorder:
         return Recorder(
@@ -250,7 +235,7 @@ class Crawl:
 
         So a start notices when either of the two has lost its end to a disk that promised too much.
         """
-        task = asyncio.get_running_loop().create_task(self.frontier.put(LOG_SIZE, str(size)))
+        task = asyncio.get_running_loop().create_task(self.frontier.put(self._log_size, str(size)))
         self._telling.add(task)
         task.add_done_callback(self._told)
 
@@ -259,79 +244,17 @@ class Crawl:
         if not task.cancelled():
             task.exception()  # a frontier that cannot be written says so to whoever ends a lease
 
-    def _log_origin(self) -> str:
-        contact = self.options.contact
-        host = urlsplit(contact).hostname or contact.rpartition("@")[2]
-        return f"{host}/{self.file.spider}/{self.file.run}"
-
-    def _warc_writer(self, folder: str, prefix: str) -> WarcWriter:
-        info = crawl_info(
-            software=SOFTWARE,
-            operator=f"{self.identity.operator} <{self.identity.contact}>",
-            user_agent=self.identity.user_agent,
-            token=self.identity.token,
-            policy=self.rules.policy.name,
-            policy_digest=self.rules.policy.digest,
-            log_origin=self._log_origin(),
-            crawl=f"{self.file.spider}-{self.file.run}",
-            hostname=socket.gethostname(),
-        )
-        if self.rules.weakened:
-            weaker = (f"{w.rule} (approved by {w.approver}: {w.reason})" for w in self.rules.weakened)
-            info["knockfirst-weaker-rules"] = " | ".join(" ".join(item.split()) for item in weaker)
-        return WarcWriter(self.options.out / folder, prefix, info=info, clock=_utc)
+    def _warc_writer(self, name: str, prefix: str) -> WarcWriter:
+        info = introduction.warc_info(self.options, self.file, self.rules)
+        return WarcWriter(self.options.out / name, prefix, info=info, clock=_utc)
 
     def _enter_run(self, *, resumed: bool, repairs: list[str]) -> None:
-        options, rules = self.options, self.rules
-        settings = {
-            name: str(self.settings.get(name)) for name in ("DOWNLOAD_DELAY", "CONCURRENT_REQUESTS", "DOWNLOAD_TIMEOUT")
-        }
-        settings |= {"ca_file": str(options.ca_file or ""), "max_per_host": str(options.max_per_host)}
-        settings |= {"repaired": "; ".join(repairs)} if repairs else {}
-        self.recorder.enter(
-            leaves.RunEntry,
-            origin=self._log_origin(),
-            software=SOFTWARE,
-            code=code_digest(),
-            operator=self.identity.operator,
-            contact=self.identity.contact,
-            agent=self.identity.user_agent,
-            token=self.identity.token,
-            purposes=rules.policy.purposes,
-            spider=self.file.spider,
-            seeds=self.file.arguments.get("seeds", ""),
-            settings={key: value for key, value in settings.items() if value},
-            resolve=options.resolve,
-            private=options.allow_private_addresses,
-            key=self.log.verifier.line(),
-            no_blocklist="" if options.blocklist else options.no_blocklist,
-            resumed=resumed,
-        )
+        fields = introduction.run_fields(self.options, self.file, self.rules, self.settings)
+        if repairs:
+            fields["settings"]["repaired"] = "; ".join(repairs)
+        self.recorder.enter(leaves.RunEntry, **fields, key=self.log.verifier.line(), resumed=resumed)
 
-    async def _enter_rules(self, rules: Rules) -> int:
-        folder = self.options.out / "log" / "rules"
-        recovery.write_once(folder / f"{rules.digest[7:]}.json", rules.bundle.encode())
-        if self.listing:
-            await asyncio.to_thread(self.listing.keep, folder)
-        listed = rules.blocklist
-        return self.recorder.enter(
-            leaves.ConfigEntry,
-            rules=rules.digest,
-            policy=rules.policy.digest,
-            policy_name=f"{rules.policy.name} {rules.policy.version}",
-            protocols=rules.registry.digest,
-            blocklist=listed.digest if listed else "",
-            blocklist_version=listed.version if listed else "",
-            sources=tuple(
-                leaves.Source(id=s.authority, date=str(s.latest_decision), country=s.country) for s in listed.sources
-            )
-            if listed
-            else (),
-            psl=suffix_list_digest(),
-            weaker=tuple(leaves.Weaker(rule=w.rule, approver=w.approver, reason=w.reason) for w in rules.weakened),
-        )
-
-    def _open_door(self, config: int) -> None:
+    def _open_door(self) -> None:
         options, settings = self.options, self.settings
         self.pace = Pace(delay_s=max(0.0, settings.getfloat("DOWNLOAD_DELAY")), backoff_s=options.backoff_s)
         guard = AddressGuard(
@@ -344,6 +267,7 @@ class Crawl:
             tls=client_context(options.ca_file),
             limits=_limits(self.rules.policy.limits, settings.getfloat("DOWNLOAD_TIMEOUT")),
             clock=_utc,
+            permit=self.membership.permit,
         )
         headers = (
             (("Accept-Language", "*"), ("From", options.contact))
@@ -351,7 +275,7 @@ class Crawl:
             else (("Accept-Language", "*"),)
         )
         common: dict[str, Any] = {
-            "rules": self.rules,
+            "in_force": self.in_force,
             "client": self.client,
             "recorder": self.recorder,
             "frontier": self.frontier,
@@ -359,14 +283,20 @@ class Crawl:
             "headers": headers,
             "renew": self._renew,
         }
-        self.origins = Origins(pace=self.pace, **common)
-        self.door = Door(origins=self.origins, mask_key=self._mask_key(), config=config, **common)
+        self.origins = Origins(pace=self.pace, membership=self.membership, worker=self.file.worker, **common)
+        self.door = Door(
+            origins=self.origins,
+            permit=self.membership.permit,
+            worker=self.file.worker,
+            mask_key=self._mask_key(),
+            **common,
+        )
 
     def _mask_key(self) -> bytes:
         private = self.key.private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
         return hashlib.sha256(b"knockfirst mask " + self.file.run.encode() + private).digest()
 
-    async def _resume(self, leases: list[Any], found_in_log: recovery.Found, config: int) -> None:
+    async def _resume(self, leases: list[Lease], found_in_log: recovery.Found) -> None:
         done: list[Outcome] = []
         for lease in leases:
             visit = Visit(lease, recovery.errand_of(lease))
@@ -374,18 +304,31 @@ class Crawl:
             if last is not None and last.verdict not in (Verdict.KEPT, Verdict.UNCHANGED):
                 done.append(await self._outcome_of_entry(visit, last))
                 continue
+            if lease.losses > MOST_LOSSES:
+                done.append(self._give_up(visit, supersedes=last))
+                continue
             if found_in_log.attempted.get(lease.id, -1) < (found_in_log.last_run or 0):
-                self.recorder.enter(
-                    leaves.DecisionEntry,
-                    **recovery.interrupted(visit, self.rules, self.door.shown(lease.url)),
-                    config=config,
-                )
-                recovery.count(self.counts, Verdict.FAILED)
+                self._enter_interrupted(visit)
             visit.supersedes = last
             self._go_on(visit, self.pace.host_free_at(time.time(), crawl_delay_s=await self.door.known_delay_s(visit)))
         await self.recorder.settled()
         if done:
             await self.frontier.finish(done)
+
+    def _enter_interrupted(self, visit: Visit, **last_word: Any) -> None:
+        """Enters an intent of which nobody knows what became."""
+        fields = recovery.interrupted(visit, self.rules, self.door.shown(visit.lease.url), self.file.worker)
+        self.recorder.enter(leaves.DecisionEntry, **fields, config=self.in_force.config, **last_word)
+        recovery.count(self.counts, Verdict.FAILED)
+
+    def _give_up(self, visit: Visit, supersedes: leaves.DecisionEntry | None = None) -> Outcome:
+        """The end of a URL whose holders were lost again and again: it may well be what they were lost by."""
+        self._enter_interrupted(visit, final=True, supersedes=supersedes.seq if supersedes else None)
+        recovery.count(self.finals, Verdict.FAILED)
+        if supersedes:
+            recovery.count(self.finals, supersedes.verdict, -1)
+        self.membership.ended(visit.lease.authority, visit.lease.id)
+        return Outcome(visit.lease.id, self.pace.host_free_at(time.time(), crawl_delay_s=0.0), dead=True)
 
     def _go_on(self, visit: Visit, due: float) -> None:
         """Hands an open lease to the feeder, to be asked for when it is due."""
@@ -425,10 +368,48 @@ class Crawl:
         self.counted[what] = self.counted.get(what, 0) + by
         self.crawler.stats.inc_value(f"knockfirst/{what}", by)
 
+    async def claim_visits(self, n: int) -> list[Visit]:
+        """Claims up to `n` URLs; what earlier holders of them were lost by is entered first."""
+        asked_at = self.membership.now()
+        try:
+            leases = await self.frontier.claim(n, epoch=self.rules.digest)
+        except OutdatedError as error:
+            await self._catch_up(error)
+            return []
+        visits: list[Visit] = []
+        for lease in leases:
+            self.membership.granted(lease.id, lease.authority, asked_at=asked_at)
+            if before := fleet.lost_before(lease):
+                self._enter_interrupted(Visit(before, recovery.errand_of(before)))
+            visit = Visit(lease, recovery.errand_of(lease))
+            if lease.losses > MOST_LOSSES:
+                outcome = self._give_up(visit)
+                await self.recorder.settled()
+                await self.frontier.finish([outcome])
+                continue
+            self.visits[lease.id] = visit
+            visits.append(visit)
+        return visits
+
+    async def _catch_up(self, error: OutdatedError) -> None:
+        """The fleet goes by newer rules: takes them from where ours came from, waits for them, or stops."""
+        await self._renew()
+        if await self.frontier.get(EPOCH) == self.rules.digest:
+            return
+        if not await fleet.waits_for_list(self.frontier, self.rules):
+            self._stop_fetching(error, "rules_outdated")
+            return
+        self.logger.warning("%s; waiting for the blocklist build that the others have", error)
+        await asyncio.sleep(LOOK_AGAIN_S)
+
     async def attend(self, visit: Visit, wishes: tuple[tuple[str, str], ...] = ()) -> Passage:
         """Takes one visit through the door and counts what came of it."""
         try:
             passage = visit.passage = await self.door.attend(visit, wishes)
+        except LeaseLostError:
+            self._enter_interrupted(visit)  # whoever holds the URL now does so too, and asks
+            self.forget(visit)
+            raise
         except Exception:
             self.forget(visit)  # its lease stays open: the next start enters the attempt and asks again
             raise
@@ -439,6 +420,10 @@ class Crawl:
         """Ends a visit in the frontier: children pushed, host's clock set, the URL done or due again later."""
         passage = visit.passage
         assert passage is not None  # noqa: S101  (visits without one are left open: the next start enters them)
+        if not self.membership.holds(visit.lease):
+            self.logger.warning("%s: entered, and asked again by whoever holds it now", visit.lease.url)
+            self.forget(visit)
+            return
         decision, children = passage.decision, tuple(visit.children)
         free_at, again = self._clocks(
             visit,
@@ -455,9 +440,12 @@ class Crawl:
         if decision.verdict is Verdict.REDIRECTED and decision.location:
             status = passage.fetched.exchange.status if passage.fetched else 0
             children = self._redirect(visit, decision.location, passage.seq, status)
+        address = passage.fetched.exchange.ip if passage.fetched else ""
+        end = Outcome(visit.lease.id, free_at, children, again, payload=passage.remember, address=address)
         try:
-            await self.frontier.finish([Outcome(visit.lease.id, free_at, children, again, payload=passage.remember)])
+            await self.frontier.finish([end])
         finally:
+            self.membership.ended(visit.lease.authority, visit.lease.id)
             self.forget(visit)  # where it failed, the lease stays open for the next start, and nobody waits for it
 
     def _clocks(
@@ -478,7 +466,13 @@ class Crawl:
         try:
             await self.frontier.finish([Outcome(visit.lease.id, host_free_at, counts_as_try=False)])
         finally:
+            self.membership.ended(visit.lease.authority, visit.lease.id)
             self.forget(visit)
+
+    def onward(self, visit: Visit, *, via: str, depth: int) -> Errand:
+        """The errand on which URLs are asked for that a page leads to."""
+        seq = visit.passage.seq if visit.passage else None
+        return Errand(via=via, depth=depth, root=visit.errand.root, src=seq, log=self.file.worker)
 
     def forget(self, visit: Visit) -> None:
         """Drops a visit whose lease has ended."""
@@ -489,7 +483,7 @@ class Crawl:
         errand = visit.errand
         hops = (*errand.hops, Hop(visit.lease.url, status, target))
         root = urlsplit(target).hostname or errand.root if errand.depth == 0 else errand.root
-        onward = msgspec.structs.replace(errand, via="redirect", src=seq, hops=hops, root=root)
+        onward = msgspec.structs.replace(errand, via="redirect", src=seq, log=self.file.worker, hops=hops, root=root)
         item = found(target, onward, priority=visit.lease.priority + 1)
         if len(hops) > MOST_HOPS or len(item.payload.encode()) > MAX_PAYLOAD_BYTES:
             self.tally("too_many_redirects")  # or few to very long URLs, which a frontier need not remember
@@ -498,34 +492,35 @@ class Crawl:
 
     async def _renew(self) -> None:
         """Puts a newer blocklist in force before anything else is asked for; one that is no good stops the crawl."""
-        if self.listing is None or self.listing.current():
+        if self.in_force.current():
             return
-        async with self._renewing:
-            if self.closing:
-                raise ListRefusedError("the blocklist is not in order, and the crawl is ending")
+        try:
+            changed = await self.in_force.renew(self.recorder, ending=lambda: self.closing)
+        except BlocklistError as error:
+            self._stop_fetching(error, "blocklist_refused")
+            raise ListRefusedError(str(error)) from error
+        if changed:
+            listed = self.rules.blocklist
+            self.logger.info("blocklist %s is in force", listed.version if listed else "")
             try:
-                if not self.listing.current() and await self.listing.renew():
-                    await self._put_in_force(self.listing)
-            except BlocklistError as error:
-                self._stop_fetching(error, "blocklist_refused")
-                raise ListRefusedError(str(error)) from error
-            self.listing.adopted()
-
-    async def _put_in_force(self, listing: Listing) -> None:
-        rules = self.rules.with_blocklist(listing.blocklist, listing.manifest)
-        config = await self._enter_rules(rules)
-        self.rules = rules
-        self.origins.adopt(rules)
-        self.door.adopt(rules, config)
-        self.crawler.spider.logger.info("blocklist %s is in force", listing.blocklist.version)  # type: ignore[union-attr]
+                await fleet.announce(self.frontier, self.rules, alone=False)
+            except OutdatedError as error:
+                self.logger.warning("%s", error)  # the next claim is refused, and looks again
 
     def _stop_fetching(self, error: BaseException, reason: str = "log_failed") -> None:
         if not self.opened:
             return  # who opens the crawl hears of it
         self.closing = True
         self.changed.set()
-        self.crawler.spider.logger.critical("%s; nothing more is fetched", error)  # type: ignore[union-attr]
+        self.logger.critical("%s; nothing more is fetched", error)
         asyncio.get_running_loop().create_task(self.crawler.engine.close_spider_async(reason=reason))
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """The spider's."""
+        spider = self.crawler.spider
+        assert spider is not None  # noqa: S101  (a crawl runs for an open spider)
+        return spider.logger
 
     # -- closing ---------------------------------------------------------------------------------------------------
 
@@ -534,6 +529,7 @@ class Crawl:
         self.closing = True
         try:
             await self._settle_visits()
+            await self._stop_keeping_up()
             counts = await self.frontier.counts()
             left = counts.queued + counts.leased
             over = {"over_budget": counts.over_budget} if counts.over_budget else {}
@@ -548,6 +544,11 @@ class Crawl:
             await self.client.close()
             await self.frontier.close()
 
+    async def _stop_keeping_up(self) -> None:
+        if self._keeping_up is not None:
+            self._keeping_up.cancel()
+            await asyncio.gather(self._keeping_up, return_exceptions=True)
+
     async def _settle_visits(self) -> None:
         """Ends every lease that is still open: what was stored is finished, what was not is given back."""
         for task in (*self.knocking, *self.origins.flights()):
@@ -556,8 +557,8 @@ class Crawl:
         if self.recorder.broken:
             return  # the next start enters what was left open
         for visit in list(self.visits.values()):
-            if visit.passage is None and visit.supersedes is not None:
-                self.forget(visit)  # its lease stays open, as in `finish`
+            if not self.membership.holds(visit.lease) or (visit.passage is None and visit.supersedes is not None):
+                self.forget(visit)  # it is somebody else's, or its lease stays open, as in `finish`
             elif visit.passage is None:
                 await self.put_back(visit)
             elif not visit.ending:
@@ -570,10 +571,6 @@ class Crawl:
 
 def _key_fault(error: Exception) -> Fault:
     return Fault("KNOCKFIRST_KEY", str(error), "name a key file that is yours alone, outside the output")
-
-
-def _folder_fault(out: Path, error: Exception) -> Fault:
-    return Fault("KNOCKFIRST_OUT", f"{out} cannot be used: {error}", "name a folder that can be written")
 
 
 def _limits(of_policy: PolicyLimits, timeout_s: float) -> Limits:

@@ -13,11 +13,12 @@ from typing import Final
 
 import msgspec
 
-from crawler import archive
+from crawler import archive, recovery
 from crawler.archive import Fetched
 from crawler.download.client import Client
 from crawler.download.errors import TransferError
 from crawler.frontier.interface import Frontier
+from crawler.in_force import RulesInForce
 from crawler.origins import Known, Origins
 from crawler.recorder import Recorder
 from crawler.visit import Passage, Visit
@@ -75,15 +76,16 @@ class Door:
     """The door of one crawl.
 
     Args:
-        renew: puts a newer blocklist in force (`adopt`), or raises: awaited before anything is asked for or decided.
+        renew: puts a newer blocklist in force, or raises: awaited before anything is asked for or decided.
+        permit: raises `LeaseLostError` when an authority is not, or no longer, ours to ask.
+        worker: id of this worker's log among those of the crawl.
         mask_key: secret of this crawl that masked values are digested with.
-        config: `seq` of the config entry in force.
     """
 
     def __init__(
         self,
         *,
-        rules: Rules,
+        in_force: RulesInForce,
         client: Client,
         origins: Origins,
         recorder: Recorder,
@@ -91,16 +93,18 @@ class Door:
         now_ms: Callable[[], int],
         headers: tuple[tuple[str, str], ...],
         renew: Callable[[], Awaitable[None]],
+        permit: Callable[[str], None],
+        worker: str,
         mask_key: bytes,
-        config: int,
     ) -> None:
-        self.rules, self.client, self.origins, self.recorder, self.frontier = rules, client, origins, recorder, frontier
-        self._now_ms, self._headers, self._mask_key, self._config = now_ms, headers, mask_key, config
-        self._renew = renew
+        self.client, self.origins, self.recorder, self.frontier = client, origins, recorder, frontier
+        self._in_force, self._renew, self._permit = in_force, renew, permit
+        self._now_ms, self._headers, self._worker, self._mask_key = now_ms, headers, worker, mask_key
 
-    def adopt(self, rules: Rules, config: int) -> None:
-        """Puts other rules in force, from the next step of every attempt on."""
-        self.rules, self._config = rules, config
+    @property
+    def rules(self) -> Rules:
+        """The rules in force: from the next step of every attempt on, when they change."""
+        return self._in_force.rules
 
     async def knock(self, visit: Visit) -> Knock:
         """Learns the answers of the URL's origin, outside of Scrapy's downloader, so that nobody waits in there."""
@@ -203,7 +207,7 @@ class Door:
         fetched.body = body
         attempt.learn(body=body.content)
         if body.content:
-            attempt.payload = archive.payload_key(fetched.exchange, body)
+            attempt.payload = archive.payload_key(fetched.exchange, body) + self._worker.encode()
             known = await self.frontier.first_payload(attempt.payload)
             if known is not None:
                 attempt.revisits = _original(known)
@@ -211,6 +215,7 @@ class Door:
 
     async def _record(self, visit: Visit, attempt: _Attempt, decision: Decision) -> Passage:
         lease, facts, fetched = visit.lease, attempt.facts, attempt.fetched
+        self._permit(lease.authority)
         url, secret = self.shown(lease.url)
         evidence = {key: known.evidence for key, known in attempt.known.items()}
         identical = decision.verdict is Verdict.UNCHANGED and decision.reason == "payload.identical"
@@ -225,7 +230,7 @@ class Door:
             surt=surt(url),
             site=_site(url),
             via=visit.errand.via,
-            src=visit.errand.src,
+            **recovery.named_by(visit.errand, self._worker),
             depth=visit.errand.depth,
             lease=lease.id,
             attempt=lease.attempt,
@@ -238,7 +243,7 @@ class Door:
             consulted={key: evidence.get(key, word) for key, word in decision.consulted.items()},
             read_as=_read_as(decision, facts),
             at=facts.at,
-            config=self._config,
+            config=self._in_force.config,
             t_req=_ms(fetched.exchange.sent_at) if fetched else None,
             t_resp=_ms(fetched.exchange.head_at) if fetched else None,
         )

@@ -13,6 +13,7 @@ from w3lib.encoding import html_body_declared_encoding, http_content_type_encodi
 
 from crawler.crawl import Crawl
 from crawler.download.client import Body, Exchange
+from crawler.fleet import LeaseLostError
 from crawler.recorder import RecorderBrokenError
 from crawler.visit import NotKeptError, Visit
 from reservations.decide import TEASER
@@ -27,7 +28,7 @@ class NotLeasedError(IgnoreRequest):
 
 
 class NotRecordedError(IgnoreRequest):
-    """Writing failed, so the page was dropped: what cannot be entered is not kept. The crawl stops."""
+    """The page was dropped: writing failed, and the crawl stops, or its host is another worker's by now."""
 
 
 class DoorHandler(BaseDownloadHandler):
@@ -41,7 +42,7 @@ class DoorHandler(BaseDownloadHandler):
         Raises:
             NotKeptError: it was not kept; the entry in the log says why.
             NotLeasedError: the request came by another way than the frontier.
-            NotRecordedError: the log or a WARC file cannot be written; whoever broke it has said so.
+            NotRecordedError: the log or a WARC file cannot be written, or the lease ran out; it has been said where.
         """
         crawl = Crawl.of(self.crawler)
         visit = crawl.visits.get(request.meta.get(LEASE_KEY, -1))
@@ -53,7 +54,7 @@ class DoorHandler(BaseDownloadHandler):
             )
         try:
             passage = await crawl.attend(visit, _wishes(visit))
-        except RecorderBrokenError as error:
+        except (LeaseLostError, RecorderBrokenError) as error:
             raise NotRecordedError(str(error)) from error
         stored = passage.decision.verdict in (Verdict.KEPT, Verdict.UNCHANGED) and passage.decision.reason != TEASER
         if stored and passage.fetched is not None and passage.fetched.body is not None:

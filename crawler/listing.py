@@ -24,8 +24,8 @@ import msgspec
 from blocklists.build import check_age, check_succession
 from blocklists.match import Blocklist, read_manifest
 from blocklists.model import BlocklistError
-from crawler.recovery import write_new
 from provenance import builds
+from provenance.disk import Disk, replace
 from provenance.entry import ConfigEntry
 from provenance.rules import Bundle
 
@@ -100,7 +100,8 @@ class Listing:
         target = rules / f"blocklist-{self.blocklist.digest.partition(':')[2]}.jsonl"
         builds.keep_list(self.folder, self.blocklist, target)
         try:
-            write_new(self._memory, self.manifest)
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            replace(Disk(), self._memory, self.manifest)
         except OSError as fault:
             raise BlocklistError(
                 f"What was accepted cannot be remembered: {fault.strerror}.", str(self._memory), "Look at its rights."

@@ -18,7 +18,7 @@ from crawler import identity
 from crawler.download.addresses import parse_resolve
 from crawler.download.tls import client_context
 from crawler.frontier import open_frontier
-from crawler.frontier.interface import FrontierError
+from crawler.frontier.interface import LEASE_S, FrontierError
 
 PREFIX: Final = "KNOCKFIRST_"
 
@@ -53,6 +53,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None
     backoff_s: float
     max_per_host: int
+    max_per_site: int
+    max_per_address: int
+    lease_s: float
+
+    @property
+    def shared(self) -> bool:
+        """Whether other workers may be on the same frontier: it is not the one in this output folder."""
+        return self.frontier != _own_frontier(self.out)
 
     @property
     def identity(self) -> identity.Identity:
@@ -76,6 +84,10 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         return PREFIX + self.field.removesuffix("_s").upper()
 
 
+def _own_frontier(out: Path) -> str:
+    return f"sqlite:///{out / 'frontier.db'}"
+
+
 def _flag(value: object) -> bool:
     known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     try:
@@ -97,6 +109,13 @@ def _seconds(value: object) -> float:
     number = float(str(value))
     if not (math.isfinite(number) and number >= 0):
         raise ValueError("a number of seconds, 0 or more")
+    return number
+
+
+def _term(value: object) -> float:
+    number = _seconds(value)
+    if number < 1:
+        raise ValueError("a number of seconds, 1 or more")
     return number
 
 
@@ -242,6 +261,24 @@ OPTIONS: Final[tuple[Option, ...]] = (
         default=0,
         text="Most URLs asked for on one authority in this crawl; 0: no limit.",
     ),
+    Option(
+        field="max_per_site",
+        read=_count,
+        default=0,
+        text="Most URLs asked for on one registrable domain in this crawl; 0: no limit.",
+    ),
+    Option(
+        field="max_per_address",
+        read=_count,
+        default=16,
+        text="Most hosts of one IP address asked at the same time, by all workers together; 0: no limit.",
+    ),
+    Option(
+        field="lease_s",
+        read=_term,
+        default=LEASE_S,
+        text="Seconds after which a worker that is not heard of loses the URLs it has claimed; at least 1.",
+    ),
 )
 
 
@@ -288,5 +325,5 @@ def read_options(settings: Mapping[str, Any], spider_name: str) -> tuple[Options
             Fault(PREFIX + "BLOCKLIST_KEYS", "is empty", "name the public keys of the staff who sign your builds")
         )
     values["out"] = values["out"] or Path("out") / spider_name
-    values["frontier"] = values["frontier"] or f"sqlite:///{values['out'] / 'frontier.db'}"
+    values["frontier"] = values["frontier"] or _own_frontier(values["out"])
     return Options(**values), faults

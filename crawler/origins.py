@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Final
 from urllib.parse import urljoin
 
@@ -19,10 +20,12 @@ from isal import isal_zlib
 from crawler.archive import Fetched
 from crawler.download.client import Client, Exchange
 from crawler.download.errors import TransferError
+from crawler.fleet import BusyError, Membership
 from crawler.frontier.interface import Frontier
+from crawler.in_force import RulesInForce
 from crawler.politeness import Pace
 from crawler.recorder import Recorder
-from provenance.rules import Rules
+from crawler.warc.writer import Copied
 from reservations.legal import is_legal_key
 from reservations.model import Answer, Decision, Facts, Hop, Want, Wants
 from reservations.urls import UrlError, canonical_url, origin_of
@@ -38,11 +41,21 @@ MOST_DOCUMENTS: Final = 64
 
 
 class Known(msgspec.Struct, frozen=True):
-    """One document's answer, the `seq` of its evidence, and until when it is used (milliseconds since 1970)."""
+    """One document's answer, as one worker of the fleet asked for it.
+
+    Attributes:
+        answer: what came.
+        evidence: `seq` of its evidence in that worker's log.
+        expires: until when it is used, milliseconds since 1970-01-01 UTC.
+        worker: the worker.
+        records: its records in that worker's `evidence/`, for the others to take over.
+    """
 
     answer: Answer
     evidence: int
     expires: int
+    worker: str = ""
+    records: Copied = ()
 
 
 class _Origin(msgspec.Struct):
@@ -56,7 +69,10 @@ class _Origin(msgspec.Struct):
             del self.documents[key]
 
     def size(self) -> int:
-        return sum(len(known.answer.body) for known in self.documents.values())
+        return sum(
+            len(known.answer.body) + sum(len(member) for _, member in known.records)
+            for known in self.documents.values()
+        )
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -64,12 +80,12 @@ _decode = msgspec.msgpack.Decoder(_Origin).decode
 
 
 class Origins:
-    """Answers for one crawl."""
+    """Answers for one crawl, shared by all its workers: one of them asks, the others take over what it archived."""
 
     def __init__(
         self,
         *,
-        rules: Rules,
+        in_force: RulesInForce,
         client: Client,
         recorder: Recorder,
         frontier: Frontier,
@@ -77,47 +93,45 @@ class Origins:
         now_ms: Callable[[], int],
         headers: tuple[tuple[str, str], ...],
         renew: Callable[[], Awaitable[None]],
+        membership: Membership,
+        worker: str,
     ) -> None:
-        self._renew = renew
-        self._rules, self._client, self._recorder, self._frontier = rules, client, recorder, frontier
+        self._in_force, self._renew, self._membership, self._worker = in_force, renew, membership, worker
+        self._client, self._recorder, self._frontier = client, recorder, frontier
         self._pace, self._now_ms, self._headers = pace, now_ms, headers
         self._held: OrderedDict[str, _Origin] = OrderedDict()
         self._held_bytes = 0
-        self._flights: dict[tuple[str, str], asyncio.Task[Known]] = {}
-
-    def adopt(self, rules: Rules) -> None:
-        """Puts other rules in force, from the next request on."""
-        self._rules = rules
+        self._flights: dict[tuple[str, str], asyncio.Task[tuple[Known, bool]]] = {}
+        self._recalled: dict[str, int] = {}
 
     async def get(self, wants: Wants, page: str) -> tuple[Known, bool]:
         """The answer that `wants` asks for on behalf of `page`, and whether it was fetched just now."""
         authority = str(origin_of(page))
         key = wants.key
         known = (await self._origin(authority)).documents.get(key)
-        if known and known.expires > self._now_ms():
+        if known and self._is_ours(known):
             return known, False
         flight = self._flights.get((authority, key))
         if flight is None:
-            flight = asyncio.get_running_loop().create_task(self._learn(wants, authority, known))
+            flight = asyncio.get_running_loop().create_task(self._learn(wants, authority))
             self._flights[authority, key] = flight
             flight.add_done_callback(lambda _: self._flights.pop((authority, key), None))
-        return await asyncio.shield(flight), True
+        return await asyncio.shield(flight)
 
     def held(self, page: str) -> dict[str, Known]:
         """The origin's own files and its site's terms, in memory and not too old: what an attempt can begin with."""
         origin = self._held.get(str(origin_of(page)))
         if origin is None:
             return {}
-        now = self._now_ms()
         ours = {key: known for key, known in origin.documents.items() if key.startswith("/") or is_legal_key(key)}
-        return {key: known for key, known in ours.items() if known.expires > now}
+        return {key: known for key, known in ours.items() if self._is_ours(known)}
 
     async def known(self, page: str) -> dict[str, Answer]:
         """The answers held for the origin of `page`, by key."""
         origin = await self._origin(str(origin_of(page)))
         return {key: known.answer for key, known in origin.documents.items()}
 
-    def flights(self) -> tuple[asyncio.Task[Known], ...]:
+    def flights(self) -> tuple[asyncio.Task[tuple[Known, bool]], ...]:
         """What is being asked for at this moment."""
         return tuple(self._flights.values())
 
@@ -126,32 +140,78 @@ class Origins:
         if held is not None:
             self._held.move_to_end(authority)
             return held
-        recalled = await self._frontier.recall_origin(authority)
+        recalled = await self._recall(authority)
         held = self._held.get(authority)  # another task may have recalled it meanwhile
         if held is None:
-            held = _decode(isal_zlib.decompress(recalled[0])) if recalled else _Origin()
-            self._held[authority] = held
+            held = self._held[authority] = recalled
             self._held_bytes += held.size()
             self._shrink()
         return held
 
+    async def _recall(self, authority: str) -> _Origin:
+        """What the fleet knows of an origin."""
+        recalled = await self._frontier.recall_origin(authority)
+        return _decode(isal_zlib.decompress(recalled[0])) if recalled else _Origin()
+
+    async def _catch_up(self, authority: str) -> _Origin:
+        """The origin with what other workers have learnt of it. While we hold its lease, nobody else learns more."""
+        lease = self._membership.lease_on(authority)
+        if lease is None or self._recalled.get(authority) != lease:
+            theirs = await self._recall(authority)
+            origin = await self._origin(authority)
+            self._held_bytes -= origin.size()
+            for key, known in theirs.documents.items():
+                if key not in origin.documents or origin.documents[key].expires < known.expires:
+                    origin.documents[key] = known
+            self._held_bytes += origin.size()
+            if lease is not None:
+                self._recalled[authority] = lease
+        return await self._origin(authority)
+
+    def _is_fresh(self, known: Known) -> bool:
+        return known.expires > self._now_ms()
+
+    def _is_ours(self, known: Known) -> bool:
+        return known.worker == self._worker and self._is_fresh(known)
+
     def _shrink(self) -> None:
         while len(self._held) > 1 and (len(self._held) > MOST_HELD or self._held_bytes > MOST_HELD_BYTES):
-            _, oldest = self._held.popitem(last=False)
+            authority, oldest = self._held.popitem(last=False)
             self._held_bytes -= oldest.size()
+            self._recalled.pop(authority, None)
 
-    async def _learn(self, wants: Wants, authority: str, before: Known | None) -> Known:
+    async def _learn(self, wants: Wants, authority: str) -> tuple[Known, bool]:
+        """An answer this worker lacks, and whether it was asked for: another worker's is entered in our log too."""
+        before = (await self._catch_up(authority)).documents.get(wants.key)
+        if before and self._is_fresh(before):
+            known = before if self._is_ours(before) else await self._take_over(before, wants.key, authority)
+            return known, False
+        known = await self._ask(wants, authority, before)
+        await self._remember(authority, wants.key, known)
+        return known, True
+
+    async def _take_over(self, known: Known, key: str, authority: str) -> Known:
+        taken = f"{known.worker}#{known.evidence}"
+        filed = self._recorder.copy(
+            known.answer, known.records, key=key, authority=authority, expires=known.expires, taken=taken
+        )
+        await self._recorder.settled()
+        records = tuple((pointer, member) for pointer, (_, member) in zip(filed.warc, known.records, strict=True))
+        ours = Known(known.answer, filed.seq, known.expires, self._worker, records)
+        (await self._origin(authority)).documents[key] = ours
+        return ours
+
+    async def _ask(self, wants: Wants, authority: str, before: Known | None) -> Known:
         tries = before.answer.tries + 1 if before and _passing(before.answer) else 1
         answer, fetched = await self._fetch(wants, authority, tries)
         now = self._now_ms()
         expires = now + LIFETIME_MS
-        if _passing(answer) and tries < self._rules.policy.tries:
+        if _passing(answer) and tries < self._in_force.rules.policy.tries:
             expires = int(self._pace.again_at(now / 1000, attempt=tries) * 1000)
-        evidence = self._recorder.document(answer, fetched, key=wants.key, authority=authority, expires=expires)
-        known = Known(answer, evidence, expires)
+        filed = self._recorder.document(answer, fetched, key=wants.key, authority=authority, expires=expires)
         await self._recorder.settled()
-        await self._remember(authority, wants.key, known)
-        return known
+        records = await self._recorder.copies(filed.warc)
+        return Known(answer, filed.seq, expires, self._worker, records)
 
     async def _remember(self, authority: str, key: str, known: Known) -> None:
         origin = await self._origin(authority)
@@ -167,33 +227,13 @@ class Origins:
         """Asks for one document, following redirects; never raises for what a server does."""
         hops: list[Hop] = []
         fetched: list[Fetched] = []
-        url, failure, started = wants.url, None, self._now_ms()
-        exchange: Exchange | None = None
-        while True:
-            exchange = None
-            failure = await self._barred(url, wants.key, authority)
-            if failure:
-                break
-            try:
-                exchange = await self._client.exchange(url, headers=(*self._headers, ("Accept", wants.accept)))
-            except TransferError as error:
-                failure = error.reason
-                break
-            target = _location(exchange)
-            if target is None:
-                break
-            exchange.stop()
-            fetched.append(Fetched(exchange=exchange))
-            hops.append(Hop(url, exchange.status, target))
-            if len(hops) > wants.max_redirects:
-                failure = "too-many-redirects"
-                break
-            url = target
-        last = Fetched(exchange=exchange) if exchange and not failure else None
-        truncated = False
-        if last:
-            fetched.append(last)
-            failure, truncated = await _read(last, wants.max_bytes)
+        started = self._now_ms()
+        async with AsyncExitStack() as hosts:
+            last, failure = await self._follow(wants, authority, hosts, hops, fetched)
+            truncated = False
+            if last:
+                fetched.append(last)
+                failure, truncated = await _read(last, wants.max_bytes)
         return Answer(
             url=wants.url,
             status=last.exchange.status if last else None,
@@ -206,11 +246,42 @@ class Origins:
             fetched_at=started,
         ), fetched
 
+    async def _follow(
+        self, wants: Wants, home: str, hosts: AsyncExitStack, hops: list[Hop], fetched: list[Fetched]
+    ) -> tuple[Fetched | None, str | None]:
+        """The answer that redirects lead to, its body unread, or why there is none. Each hop's host is ours by then."""
+        url, asked = wants.url, {home}
+        while True:
+            authority = str(origin_of(url))
+            try:
+                if authority not in asked:
+                    await hosts.enter_async_context(self._membership.host(authority, free_at=self._free_at))
+                    asked.add(authority)
+                if failure := await self._barred(url, wants.key, home):
+                    return None, failure
+                exchange = await self._client.exchange(url, headers=(*self._headers, ("Accept", wants.accept)))
+            except TransferError as error:
+                return None, error.reason
+            except BusyError:
+                return None, "timeout"
+            target = _location(exchange)
+            if target is None:
+                return Fetched(exchange=exchange), None
+            exchange.stop()
+            fetched.append(Fetched(exchange=exchange))
+            hops.append(Hop(url, exchange.status, target))
+            if len(hops) > wants.max_redirects:
+                return None, "too-many-redirects"
+            url = target
+
+    def _free_at(self) -> float:
+        return self._pace.host_free_at(self._now_ms() / 1000, crawl_delay_s=0.0)
+
     async def _barred(self, url: str, key: str, home: str) -> str | None:
         """Why `url` may not be asked for (blocklist, its own origin's robots.txt), or None."""
         await self._renew()
         facts = Facts(url=url, at=self._now_ms())
-        first = self._rules.examine(facts)
+        first = self._in_force.rules.examine(facts)
         if isinstance(first, Decision):
             return "blocklisted" if first.gate == "blocklist" else "url"
         authority = str(origin_of(url))
@@ -220,7 +291,7 @@ class Origins:
             what=Want.DOCUMENT, url=authority + ROBOTS, key=ROBOTS, max_bytes=first.max_bytes, accept=first.accept
         )
         known, _ = await self.get(robots, url)
-        second = self._rules.examine(msgspec.structs.replace(facts, documents={ROBOTS: known.answer}))
+        second = self._in_force.rules.examine(msgspec.structs.replace(facts, documents={ROBOTS: known.answer}))
         return "robots" if isinstance(second, Decision) else None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -20,15 +20,15 @@ import msgspec
 from crawler import archive
 from crawler.archive import Fetched
 from crawler.warc.records import Original, Record, WarcError
-from crawler.warc.writer import WarcWriter
+from crawler.warc.writer import Copied, WarcWriter
 from provenance import entry as leaves
 from provenance.log import LogWriter
 from provenance.naming import registrable_domain
 from provenance.sites import site_tree
 from reservations.decide import TEASER
+from reservations.legal import is_legal_key
 from reservations.model import Answer, Decision, Verdict
 from reservations.readers.http_head import media_type_of
-from reservations.legal import is_legal_key
 from reservations.readers.well_known import is_page
 from reservations.urls import origin_of
 
@@ -45,6 +45,13 @@ _STORED: Final = (Verdict.KEPT, Verdict.UNCHANGED)
 
 class RecorderBrokenError(Exception):
     """Writing failed earlier; nothing more is written, so nothing more may be fetched."""
+
+
+class Filed(msgspec.Struct, frozen=True):
+    """What was written for one document: `seq` of its evidence, and its records."""
+
+    seq: int
+    warc: tuple[leaves.Pointer, ...]
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -130,12 +137,30 @@ class Recorder:
 
     # -- what was fetched ----------------------------------------------------------------------------------------------
 
-    def document(self, answer: Answer, fetched: Sequence[Fetched], *, key: str, authority: str, expires: int) -> int:
-        """Archives a reservation file as answered and enters it as evidence. Returns the entry's `seq`."""
+    def document(self, answer: Answer, fetched: Sequence[Fetched], *, key: str, authority: str, expires: int) -> Filed:
+        """Archives a reservation file as answered and enters it as evidence."""
         pointers: list[leaves.Pointer] = []
         for one in fetched:
             pointers += self._archive_document(one, key)
-        return self.enter(
+        return self._file(answer, pointers, key=key, authority=authority, expires=expires)
+
+    def copy(self, answer: Answer, copied: Copied, *, key: str, authority: str, expires: int, taken: str) -> Filed:
+        """Takes over an answer that another worker archived, and enters it as evidence too.
+
+        `copied` are that worker's records as they stand in its file, `taken` says where it entered them.
+        """
+        with self._breaking():
+            pointers = self.evidence.copy(copied)
+        return self._file(answer, pointers, key=key, authority=authority, expires=expires, taken=taken)
+
+    async def copies(self, pointers: Sequence[leaves.Pointer]) -> Copied:
+        """Durable records of `evidence/`, as they stand there."""
+        return await asyncio.get_running_loop().run_in_executor(self._disk, self.evidence.members, pointers)
+
+    def _file(
+        self, answer: Answer, pointers: Sequence[leaves.Pointer], *, key: str, authority: str, **more: Any
+    ) -> Filed:
+        seq = self.enter(
             leaves.EvidenceEntry,
             key=key,
             url=answer.url,
@@ -146,13 +171,14 @@ class Recorder:
             failure=answer.failure or "",
             redirects=tuple(leaves.LoggedHop(url=h.url, st=h.status, to=h.location) for h in answer.redirects),
             fetched=answer.fetched_at,
-            expires=expires,
             tries=answer.tries,
             truncated=answer.truncated,
             d="sha256:" + hashlib.sha256(answer.body).hexdigest() if answer.body else "",
             len=len(answer.body),
             warc=tuple(pointers),
+            **more,
         )
+        return Filed(seq, tuple(pointers))
 
     def _archive_document(self, fetched: Fetched, key: str) -> tuple[leaves.Pointer, ...]:
         """A 404 as its head; somebody's page under the name of a reservation file as head and first octets.
@@ -237,8 +263,13 @@ class Recorder:
         return (*head, *self._write(self.warc, archive.teaser(fetched.exchange, teaser, head[0].id, log)))
 
     def _write(self, writer: WarcWriter, records: Sequence[Record]) -> tuple[leaves.Pointer, ...]:
-        try:
+        with self._breaking():
             return writer.write(records)
+
+    @contextlib.contextmanager
+    def _breaking(self) -> Iterator[None]:
+        try:
+            yield
         except WarcError as error:
             if isinstance(error.__cause__, OSError):  # the disk, and not a value that no record can hold
                 self._break(error, [])

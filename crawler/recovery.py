@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +17,6 @@ from provenance.naming import registrable_domain, surt
 from provenance.rules import Rules
 from reservations.model import Verdict
 from reservations.urls import UrlError, origin_of
-
-#: What the name of a file ends with that `write_new` has not finished.
-UNFINISHED: Final = ".new"
 
 _VERDICTS: Final = tuple(Verdict)
 
@@ -90,8 +86,10 @@ class Found:
             if item.final or item.lease not in self.last:
                 self.last[item.lease] = item
 
-    def check(self, log: LogWriter, frontier: str, *, told: int) -> None:
+    def check(self, log: LogWriter, frontier: str, *, told: int, lost: int) -> None:
         """Compares the log with what the frontier was told of it (`told` entries). Each outlives a crash whole.
+
+        Where leases have run out (`lost`), entries may stand under one that is not this worker's any more.
 
         Raises:
             LogError: one of them has lost its end, so that URLs would be missing, or be asked for and entered twice.
@@ -99,7 +97,7 @@ class Found:
         if log.next_seq < told:
             what = f"{log.folder}: {log.next_seq} entries are left of {told} that were written"
             raise LogError(f"{what}. {_LOST}")
-        if self.last_ended >= told:
+        if self.last_ended >= told and not lost:
             what = f"{frontier}: knows {told} entries of the log, and nothing of the lease of entry {self.last_ended}"
             raise LogError(f"{what}. {_LOST}")
 
@@ -141,7 +139,15 @@ def errand_of(lease: Lease) -> Errand:
     return decode_errand(lease.payload) if lease.payload else Errand(via="seed")
 
 
-def interrupted(visit: Visit, rules: Rules, shown: tuple[str, bool]) -> dict[str, Any]:
+def named_by(errand: Errand, worker: str) -> dict[str, Any]:
+    """The entry's fields on the page that named a URL, which may stand in another worker's log."""
+    if errand.log in ("", worker):
+        return {"src": errand.src}
+    hops = tuple(leaves.LoggedHop(url=hop.url, st=hop.status, to=hop.location) for hop in errand.hops)
+    return {"src": errand.src, "src_log": errand.log, "hops": hops}
+
+
+def interrupted(visit: Visit, rules: Rules, shown: tuple[str, bool], worker: str) -> dict[str, Any]:
     """The entry's fields for an intent that a crash left open: whether a request was sent is not known."""
     lease, (url, secret) = visit.lease, shown
     return {
@@ -150,7 +156,7 @@ def interrupted(visit: Visit, rules: Rules, shown: tuple[str, bool]) -> dict[str
         "surt": surt(url),
         "site": site_of(url),
         "via": visit.errand.via,
-        "src": visit.errand.src,
+        **named_by(visit.errand, worker),
         "depth": visit.errand.depth,
         "lease": lease.id,
         "attempt": lease.attempt,
@@ -168,25 +174,3 @@ def site_of(url: str) -> str:
         return registrable_domain(origin_of(url).host)
     except UrlError:
         return ""
-
-
-def write_new(path: Path, data: bytes) -> None:
-    """Writes a file that must be whole or not there: temporary name, fsync, rename, fsync of the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + UNFINISHED)
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def write_once(path: Path, data: bytes) -> None:
-    """Writes a file named by its own digest, unless it is there already."""
-    if not path.exists():
-        write_new(path, data)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+UNFINISHED: Final = ".tmp"
+"""What the name of a file ends with that `replace` has not finished."""
 
 
 class Disk:
@@ -52,7 +55,7 @@ def write_all(disk: Disk, file: BinaryIO, octets: bytes) -> None:
 
 def replace(disk: Disk, path: Path, octets: bytes) -> None:
     """Put a whole file in the place of another, or of none, in one step."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(path.name + UNFINISHED)
     with disk.open(temporary, "wb") as file:
         write_all(disk, file, octets)
         disk.fsync(file)

@@ -199,6 +199,7 @@ class RunEntry(_Leaf, frozen=True, kw_only=True, tag="run"):
 
     Attributes:
         origin: the log's origin, as in its checkpoints.
+        worker: id of this output folder among those of the crawl.
         software: name and version.
         code: digest of the installed code of the four packages.
         operator: who answers for the crawl.
@@ -219,6 +220,7 @@ class RunEntry(_Leaf, frozen=True, kw_only=True, tag="run"):
     """
 
     origin: str
+    worker: str = ""
     software: str
     code: str
     operator: str
@@ -297,6 +299,8 @@ class EvidenceEntry(_Leaf, frozen=True, kw_only=True, tag="evidence"):
         d: digest of the bytes as parsed, "sha256:<hex>"; empty without a body.
         len: number of those bytes.
         warc: records of the exchange, in evidence/.
+        taken: where another worker of the crawl entered it when it was asked for, "<worker>#<seq>": the records are
+            copies of those there. Empty when this worker asked.
     """
 
     key: str
@@ -314,6 +318,7 @@ class EvidenceEntry(_Leaf, frozen=True, kw_only=True, tag="evidence"):
     d: str = ""
     len: int = 0
     warc: tuple[Pointer, ...] = ()
+    taken: str = ""
 
 
 class DecisionEntry(_Leaf, frozen=True, kw_only=True, tag="decision"):
@@ -326,6 +331,8 @@ class DecisionEntry(_Leaf, frozen=True, kw_only=True, tag="decision"):
         site: registrable domain.
         via: how it was found: "seed", "sitemap", "link", "redirect", or "filter".
         src: `seq` of the decision on the page that named it, when known.
+        src_log: the worker of the crawl in whose log that is; empty when it is this log.
+        hops: the redirects that led here, oldest first, when the decisions on them stand in another log.
         depth: links followed from a seed.
         lease: the frontier's id of this attempt.
         attempt: 1 for the first try of this URL.
@@ -360,6 +367,8 @@ class DecisionEntry(_Leaf, frozen=True, kw_only=True, tag="decision"):
     site: str = ""
     via: str
     src: int | None = None
+    src_log: str = ""
+    hops: tuple[LoggedHop, ...] = ()
     depth: int = 0
     lease: int
     attempt: int = 1

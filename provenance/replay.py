@@ -107,6 +107,8 @@ class Attempts:
         return {key: one for key, one in found.items() if one is not None}
 
     def _hops(self, entry: DecisionEntry) -> tuple[Hop, ...] | None:
+        if entry.src_log:
+            return tuple(Hop(hop.url, hop.st, hop.to) for hop in entry.hops)
         if entry.via != "redirect" or entry.src is None:
             return ()
         hops = self._memory.get(f"hops {entry.src}", _Hops)

@@ -135,6 +135,7 @@ class Client:
         guard: says which addresses may be connected to.
         tls: how servers prove who they are (`tls.client_context`).
         limits: bounds of every exchange.
+        permit: called with the origin ("https://host[:port]") right before a request leaves; what it raises is raised.
         clock: gives aware UTC times for `sent_at` and `head_at`; time-outs use the event loop's own clock.
     """
 
@@ -146,7 +147,9 @@ class Client:
         tls: ssl.SSLContext,
         clock: Callable[[], datetime],
         limits: Limits = DEFAULT_LIMITS,
+        permit: Callable[[str], None] = lambda _origin: None,
     ) -> None:
+        self._permit = permit
         self._user_agent = user_agent
         self._guard = guard
         self._tls = tls
@@ -267,6 +270,11 @@ class Client:
     async def _exchange(self, url: str, origin: Origin, request: h11.Request) -> Exchange:
         deadline = asyncio.get_running_loop().time() + self._limits.total_s
         connection = self._take_kept(origin) or await self._connect(origin, deadline)
+        try:
+            self._permit(str(origin))
+        except BaseException:
+            connection.abort()
+            raise
         answer = await connection.ask(request, deadline, self._clock)
         connection.on_end = partial(self._leave, origin, connection)
         return Exchange(url, connection, answer, limits=self._limits)

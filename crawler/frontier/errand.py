@@ -28,6 +28,7 @@ class Errand(msgspec.Struct, frozen=True, omit_defaults=True):
         root: host that the seed named or redirected to: what scope is measured by.
         kind: "page" or "sitemap": which callback of the web spider reads it.
         src: `seq` of the decision on the page that named it.
+        log: the worker in whose log that is.
         hops: redirects that led here, oldest first.
         request: a foreign spider's request as data (`Request.to_dict` without its URL).
     """
@@ -37,6 +38,7 @@ class Errand(msgspec.Struct, frozen=True, omit_defaults=True):
     root: str = ""
     kind: str = "page"
     src: int | None = None
+    log: str = ""
     hops: tuple[Hop, ...] = ()
     request: dict[str, Any] | None = None
 

@@ -17,13 +17,13 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 
 from crawler import assembly
-from crawler.crawl import Crawl
+from crawler.crawl import LOOK_AGAIN_S, Crawl
+from crawler.fleet import LeaseLostError
 from crawler.frontier.errand import Errand, RequestNotDataError, found_from_request, request_for
-from crawler.frontier.interface import Found, FrontierError
+from crawler.frontier.interface import Found, FrontierError, State
 from crawler.handler import LEASE_KEY
 from crawler.listing import ListRefusedError
 from crawler.recorder import RecorderBrokenError
-from crawler.recovery import errand_of
 from crawler.refusal import refusal
 from crawler.visit import Visit
 from reservations.urls import UrlError
@@ -104,15 +104,14 @@ class Feeder:
                 while crawl.resumed:
                     self._start_knocking(crawl.resumed.pop())
                 free = self._slots - len(crawl.visits)
-                leases = await crawl.frontier.claim(free) if free > 0 else []
-                for lease in leases:
-                    visit = crawl.visits[lease.id] = Visit(lease, errand_of(lease))
+                visits = await crawl.claim_visits(free) if free > 0 else []
+                for visit in visits:
                     self._start_knocking(visit)
-                if leases:
+                if visits:
                     await asyncio.sleep(ROUND_S)
                 elif not await self._wait_for_work():
                     return
-        except (FrontierError, RecorderBrokenError):
+        except (FrontierError, ListRefusedError, RecorderBrokenError):
             logger.exception("the crawl stops; the same command continues it")
         finally:
             self._ready.put_nowait(None)
@@ -120,13 +119,17 @@ class Feeder:
     async def _wait_for_work(self) -> bool:
         """Sleeps until something changes or a host is due; False when there is nothing left to wait for."""
         crawl = self.crawl
+        state = await crawl.frontier.state()
         due = await crawl.frontier.next_due()
-        if due is None and not crawl.visits and not crawl.changed.is_set():
+        idle = not crawl.visits and not crawl.changed.is_set()
+        if idle and (due is None or state is State.DRAIN):
             return False
         full = len(crawl.visits) >= self._slots
         patience = LONGEST_SLEEP_S if due is None or full else due - crawl.now()
+        least = ROUND_S if state is State.RUN else LOOK_AGAIN_S
+        most = LOOK_AGAIN_S if crawl.options.shared else LONGEST_SLEEP_S  # other workers do not wake us
         try:
-            async with asyncio.timeout(min(max(patience, ROUND_S), LONGEST_SLEEP_S)):
+            async with asyncio.timeout(min(max(patience, least), max(most, least))):
                 await crawl.changed.wait()
             await asyncio.sleep(ROUND_S)  # let the round gather: one claim for many ends
         except TimeoutError:
@@ -156,6 +159,9 @@ class Feeder:
                     await crawl.put_back(visit, host_free_at=free_at)  # the host has had a visit just now
                     return
             self._ready.put_nowait(visit)
+        except LeaseLostError as error:
+            logger.warning("%s", error)  # nothing of the page was asked for
+            crawl.forget(visit)
         except (FrontierError, ListRefusedError, RecorderBrokenError) as error:
             logger.error("%s: %s", visit.lease.url, error)  # noqa: TRY400  (already reported where it broke)
             crawl.forget(visit)
@@ -232,9 +238,7 @@ class Feeder:
             logger.exception("%s: stored, but not ended in the frontier; the next start asks again", visit.lease.url)
 
     def _next_errand(self, visit: Visit, request: Request) -> Errand:
-        depth = request.meta.get("depth", visit.errand.depth + 1)
-        seq = visit.passage.seq if visit.passage else None
-        return Errand(via="link", depth=depth, root=visit.errand.root, src=seq)
+        return self.crawl.onward(visit, via="link", depth=request.meta.get("depth", visit.errand.depth + 1))
 
     def _as_found(self, request: Request, errand: Errand) -> list[Found]:
         spider = self.crawler.spider

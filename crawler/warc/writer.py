@@ -30,6 +30,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias
 
+import msgspec
 from isal import igzip_lib
 
 from crawler.warc.records import (
@@ -46,6 +47,9 @@ from provenance.entry import Pointer
 
 OPEN_SUFFIX: Final = ".open"
 """What the name of a file ends with while the log does not cover all of it."""
+
+Copied: TypeAlias = tuple[tuple[Pointer, bytes], ...]
+"""Records as they stand in another writer's file: what pointed to each, and its gzip member."""
 
 DigestName: TypeAlias = Literal["sha1", "sha256"]
 
@@ -181,13 +185,9 @@ class WarcWriter:
         """
         with self._lock:
             self._require_working()
-            if self._file is not None and self._file.size >= self._max_bytes:
-                self._full.append(self._file)
-                self._file, self._warcinfo_id = None, self._new_id()
+            self._rotate()
             encoded = [self._encode(record) for record in records]
-            if self._file is None:
-                self._file = self._open()
-            file = self._file
+            file = self._current()
             pointers = tuple(
                 self._pointer(file, record, member, digest)
                 for record, (member, digest) in zip(records, encoded, strict=True)
@@ -197,6 +197,37 @@ class WarcWriter:
             with self._io:
                 self._write_out()
         return pointers
+
+    def members(self, pointers: Sequence[Pointer]) -> Copied:
+        """Records that are durable in this writer's files, as they stand there.
+
+        Raises:
+            WarcError: they cannot be read.
+        """
+        with self._failing("read"):
+            return tuple((pointer, self._member(pointer)) for pointer in pointers)
+
+    def _member(self, pointer: Pointer) -> bytes:
+        name = Path(pointer.f).name
+        with self._io:  # so that the file keeps the name under which it is found
+            path = next(p for p in (self._folder / name, self._folder / (name + OPEN_SUFFIX)) if p.exists())
+            with path.open("rb") as file:
+                return os.pread(file.fileno(), pointer.l, pointer.o)
+
+    def copy(self, copied: Copied) -> tuple[Pointer, ...]:
+        """Add records that another writer made, byte for byte, under the ids they have.
+
+        Raises:
+            WarcError: the disk failed now or before.
+        """
+        with self._lock:
+            self._require_working()
+            self._rotate()
+            file = self._current()
+            return tuple(
+                msgspec.structs.replace(pointer, f=f"{self._folder.name}/{file.name}", o=file.add(member))
+                for pointer, member in copied
+            )
 
     def original(self, response: Record) -> Original:
         """What a later revisit must know of a response that this writer wrote."""
@@ -292,6 +323,17 @@ class WarcWriter:
                 " make room or mend the disk, then start the crawl again: it repairs what was left"
             )
             raise self._failure from error
+
+    def _rotate(self) -> None:
+        if self._file is not None and self._file.size >= self._max_bytes:
+            self._full.append(self._file)
+            self._file, self._warcinfo_id = None, self._new_id()
+
+    def _current(self) -> _File:
+        """The file that takes the next capture."""
+        if self._file is None:
+            self._file = self._open()
+        return self._file
 
     def _open(self) -> _File:
         with self._failing("create"):

@@ -140,8 +140,8 @@ def test_restart_waits_before_it_asks_a_host_that_was_being_asked(a_crawl):
 
 def test_kill_before_the_folder_has_its_name_tag_leaves_it_usable(a_crawl):
     crawl = a_crawl({"a.example": {"/": page()}}, ["a.example/"])
-    crawl.kill("crawler.recovery:Path.rename")
-    assert [path.name for path in crawl.out.iterdir()] == ["crawl.json.new"]
+    crawl.kill("provenance.disk:Disk.replace")
+    assert [path.name for path in crawl.out.iterdir()] == ["crawl.json.tmp"]
     crawl.finish()
 
 

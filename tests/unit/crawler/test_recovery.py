@@ -4,7 +4,7 @@ import gzip
 
 from crawler.frontier.errand import Errand, found
 from crawler.frontier.interface import Lease
-from crawler.recovery import Found, count, errand_of, interrupted, repair_warcs, write_new, write_once
+from crawler.recovery import Found, count, errand_of, interrupted, repair_warcs
 from crawler.visit import Visit
 from provenance import entry as leaves
 from provenance.rules import Rules
@@ -110,21 +110,7 @@ def test_errand_of_a_lease_is_the_one_that_was_pushed():
 
 def test_entry_of_an_interrupted_attempt_is_not_final_and_bears_its_lease():
     visit, rules = Visit(LEASES[0], Errand(via="link", depth=1)), Rules.load(tokens=("KnockfirstBot",))
-    fields = interrupted(visit, rules, (URL, False))
+    fields = interrupted(visit, rules, (URL, False), "w1")
     entry = leaves.DecisionEntry(**head(0), config=0, **fields)
     assert (entry.verdict, entry.reason, entry.final) == (Verdict.FAILED, "crawl.interrupted", False)
     assert (entry.lease, entry.attempt, entry.via, entry.depth) == (7, 2, "link", 1)
-
-
-def test_new_file_is_whole_or_not_there(tmp_path):
-    path = tmp_path / "deep" / "file"
-    write_new(path, b"one")
-    write_new(path, b"two")
-    assert path.read_bytes() == b"two"
-    assert [one.name for one in path.parent.iterdir()] == ["file"]
-
-
-def test_file_named_by_its_digest_is_written_once(tmp_path):
-    write_once(tmp_path / "file", b"one")
-    write_once(tmp_path / "file", b"two")
-    assert (tmp_path / "file").read_bytes() == b"one"
