@@ -40,6 +40,7 @@ _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _MAX_KNOWN: Final = 4_096
 _GROUP: Final = 4_096
 _NONE: Final = -1
+_KEPT: Final = Verdict.KEPT
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
@@ -201,7 +202,7 @@ class _Words:
         declared, size = "", 0
         if entry.http is not None:
             declared = entry.http.ct
-            size = entry.http.len if entry.verdict is Verdict.KEPT else 0
+            size = entry.http.len if entry.verdict is _KEPT else 0
         media_type = self._types.get(declared) or self._media_type(declared)
         training = not TRAINING.isdisjoint(entry.open)
         kind = (entry.site, entry.verdict, entry.reason, media_type, entry.ts[:10], training)
@@ -230,7 +231,7 @@ class _Words:
         if taken is not None:
             (site, _, _, media_type, day, training), size = taken
             kind = (site, verdict, reason, media_type, day, training and verdict in STORED)
-            self._count(kind, size if verdict is Verdict.KEPT else 0)
+            self._count(kind, size if verdict is _KEPT else 0)
 
     def add_erased(self, verdict: Verdict, reason: str, day: str) -> None:
         """Count a last word of which nothing else is known."""
@@ -282,8 +283,8 @@ class _Reading:
         self._leaves: list[bytes] = []
         self._size = 0
         self._words = _Words()
-        self._last = ""  # type of the newest entry that tells whether the log is sealed
-        self._end = ""
+        self._newest: _Entry | None = None
+        self._last: _Entry | None = None  # the newest entry that tells whether the log is sealed
         self._torn = False
         self._erased: dict[int, Erased] = {}
         self._changes: dict[int, _Redecision] = {}
@@ -318,6 +319,7 @@ class _Reading:
         self._size += 1
         self._leaves.append(sha256(b"\0" + line).digest() if erased is None else erased.hash)
         if type(entry) is _Decision:
+            self._newest = self._last = entry
             self._decision(entry)
         else:
             self._words.pass_over()
@@ -330,8 +332,6 @@ class _Reading:
         self._leaves.clear()
 
     def _decision(self, entry: _Decision) -> None:
-        self._last = "decision"
-        self._tally.until = entry.ts
         if entry.masked:
             self._tally.masked += 1
         if entry.supersedes is not None:
@@ -343,30 +343,29 @@ class _Reading:
             self._words.pass_over()
 
     def _other(self, entry: _Entry | Erased, line: bytes) -> None:
+        if isinstance(entry, Erased):
+            self._erased[entry.seq] = entry
+            return
+        self._newest = entry
         match entry:
-            case Erased():
-                self._erased[entry.seq] = entry
-                return
-            case _Key():
-                return
             case _Evidence():
                 self._tally.documents[_document(entry.key), entry.outcome[:32]] += 1
+            case _Redecision() if entry.was is None:
+                self._changes[entry.of] = entry
             case _Redecision():
-                (self._changes if entry.was is None else self._says_erased)[
-                    entry.of if entry.was is None else entry.seq
-                ] = entry
-                return
+                self._says_erased[entry.seq] = entry
             case _File():
                 self._files[entry.f] = entry.gone
-                if self._last == "seal":
-                    return
             case _Seal():
-                self._end = entry.end
                 self._counted[entry.run] = entry.counted
             case _Run() | _Config():
                 self._enter(_WHOLE.decode(line))
-        self._last = str(type(entry).__struct_config__.tag)
-        self._tally.until = entry.ts
+            case _:
+                pass
+        # What was erased or handed over since, and the files that this changed, stand behind a seal and leave it one.
+        sealed = isinstance(self._last, _Seal)
+        if not isinstance(entry, _Redecision | _Key) and not (sealed and isinstance(entry, _File)):
+            self._last = entry
 
     def _enter(self, entry: RunEntry | ConfigEntry) -> None:
         if isinstance(entry, RunEntry):
@@ -393,7 +392,8 @@ class _Reading:
         tally.erased = len(self._erased)
         tally.gone = sum(bool(why) for why in self._files.values())
         tally.rows = self._words.rows()
-        tally.end = self._end if self._last == "seal" and not self._torn else ""
+        tally.end = self._last.end if isinstance(self._last, _Seal) and not self._torn else ""
+        tally.until = self._newest.ts if self._newest is not None else ""
         for counted in self._counted.values():
             tally.counted.update(counted)
         self._compare()
