@@ -35,8 +35,8 @@ p { margin: .4rem 0; max-width: 46rem; }
 table { border-collapse: collapse; font-size: .88rem; min-width: 24rem; }
 caption { text-align: left; padding-bottom: .3rem; }
 th, td { text-align: left; vertical-align: top; padding: .28rem .8rem .28rem 0; border-bottom: 1px solid var(--line);
-  overflow-wrap: anywhere; }
-thead th { vertical-align: bottom; border-bottom-color: var(--soft); overflow-wrap: normal; }
+  overflow-wrap: break-word; max-width: 24rem; }
+thead th { vertical-align: bottom; border-bottom-color: var(--soft); }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th[scope=row] { font-weight: 400; }
 svg { display: inline-block; vertical-align: middle; margin-left: .5rem; }
