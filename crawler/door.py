@@ -31,8 +31,8 @@ from reservations.model import Decision, Facts, Head, Verdict, Want, Wants
 from reservations.readers.asset import is_file
 from reservations.urls import UrlError, faults, origin_of
 
-#: Bodies above this size are read by the reservation readers off the event loop, and so is every file.
-OFF_LOOP_BYTES: Final = 262_144
+#: Bodies and documents above this size are read by the reservation readers off the event loop, and so is every file.
+OFF_LOOP_BYTES: Final = 131_072
 
 _original = msgspec.json.Decoder(Original).decode
 
@@ -168,7 +168,7 @@ class Door:
         while True:
             await self._renew()
             rules = self.rules
-            if facts.body is not None and (len(facts.body) > OFF_LOOP_BYTES or is_file(facts.body)):
+            if _is_slow(facts):
                 answer = await asyncio.to_thread(rules.examine, facts)
             else:
                 answer = rules.examine(facts)
@@ -258,6 +258,13 @@ class Door:
             crawl_delay_s=self.rules.crawl_delay_s(facts),
             remember=_remember(attempt.payload, recorded.original),
         )
+
+
+def _is_slow(facts: Facts) -> bool:
+    """Whether reading the facts may take longer than everybody else should wait."""
+    if facts.body is not None and (len(facts.body) > OFF_LOOP_BYTES or is_file(facts.body)):
+        return True
+    return any(len(answer.body) > OFF_LOOP_BYTES for answer in facts.documents.values())
 
 
 def _read_as(decision: Decision, facts: Facts) -> dict[str, str]:

@@ -34,6 +34,8 @@ _FORMAT: Final = re.compile(
     "[\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]+"
 )
+#: As much as is normalized at once, which nothing interrupts; it ends between words.
+_SLICE: Final = re.compile(r".{1,8192}(?=\s|\Z)|.{1,8192}", re.DOTALL)
 _BLANKS: Final = re.compile(r"\s+")
 #: The end of a sentence: not behind an abbreviation or a single letter, not before a number or a section sign.
 _END: Final = re.compile(
@@ -175,9 +177,13 @@ class LanguageReader:
         return Said(about, "high" if anchored else "medium", language)
 
 
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)[: _MOST_SWOLLEN * len(text)]
+
+
 def plain(text: str) -> str:
     """The form in which texts are compared, but for the case of letters; one that swells on the way is cut."""
-    normal = unicodedata.normalize("NFKC", text)[: _MOST_SWOLLEN * len(text)]
+    normal = text if text.isascii() else "".join(map(_normal, _SLICE.findall(text)))
     return _BLANKS.sub(" ", _FORMAT.sub("", normal)).strip()
 
 

@@ -112,12 +112,12 @@ def _links(page: HtmlPage, needles: Needles, places: Places) -> Iterator[_Shown]
         start = max(octets.rfind(begin, max(0, at - _LONG_LINK), at) for begin in _STARTS)
         if start < 0 or start in seen:
             continue
-        link = _LINK.match(page.octets, start, start + _LONG_LINK)
-        if link is None or link.end() <= at:
-            continue
         seen.add(start)
         if len(seen) > _MOST_LINKS:
             return
+        link = _LINK.match(page.octets, start, start + _LONG_LINK)
+        if link is None or link.end() <= at:
+            continue
         said = {match[1].lower(): match[2] or match[3] or match[4] or b"" for match in _ATTRIBUTE.finditer(link[2])}
         tag, href, relation = link[1].lower().decode(), _text(said.get(b"href", b"")), _text(said.get(b"rel", b""))
         yield _Shown(tag, href.strip(), relation, _TAG.sub(" ", _text(link[3] or b"")) if tag == "a" else "")

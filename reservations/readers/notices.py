@@ -234,9 +234,10 @@ def _blocks(element: etree._Element, outside: frozenset[str]) -> Iterator[str]:
         if item is None or isinstance(item, str):
             if item is not None:
                 parts.append(item)
-            elif text := "".join(parts).strip():
-                yield text
-                parts = []
+            elif parts:
+                text, parts = "".join(parts).strip(), []  # blank ones too, or they are joined again at every block
+                if text:
+                    yield text
             continue
         silent = item.tag in _SILENT or not isinstance(item.tag, str)
         if silent or (item is not element and _words_of(item) & outside):

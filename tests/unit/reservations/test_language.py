@@ -333,3 +333,56 @@ def test_operators_file_that_reads_less_needs_an_approval(protocol_texts, before
         assert told in str(fault.value)
     else:
         assert merge(protocol_texts, changed)["language.toml"] == changed["language.toml"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "data mining" + "<p>" * 80_000,
+        "data mining" + "<p class='a b c'>" * 14_000,
+        "<footer>" + "training " * 28_000 + "</footer>",
+        "<footer>data mining " + "\ufdfa" * 80_000 + "</footer>",
+        "<footer>" + "x" * 250_000 + " data mining</footer>",
+        "<footer>" + "<p>tdm" * 40_000 + "</footer>",
+        "<a terms " * 28_000,
+    ],
+    ids=["paragraphs", "classes", "words", "swelling", "one word", "notices", "links"],
+)
+def test_hostile_page_of_a_quarter_megabyte_is_decided_on_at_once(registry, policy, make_facts, body):
+    head = Head(status=200, headers=(Header("Content-Type", "text/html; charset=utf-8"),))
+    facts = msgspec.structs.replace(make_facts(head=head, body=body.encode()), url="https://site.example/terms")
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        registry.examine(facts, policy, "ExampleBot")
+        took.append(time.process_time() - began)
+    assert min(took) < 0.25
+
+
+def test_text_beyond_the_budget_is_held_and_not_taken_for_silence(registry, policy, make_facts):
+    head = Head(status=200, headers=(Header("Content-Type", "text/html; charset=utf-8"),))
+    mining = "The data mining of the harbour is shown on a map of many colours. "
+    reached = {}
+    for name, text in {
+        "little": mining * 20,
+        "much": mining * 400,
+        "long": "Bread. " * 30_000,
+        "late": "Bread. " * 30_000 + mining,
+    }.items():
+        decision = registry.examine(make_facts(head=head, body=f"<footer>{text}</footer>".encode()), policy, "Bot")
+        reached[name] = (decision.verdict, decision.reason)
+    over = ("held", "language.over-budget")
+    assert reached == {
+        "little": ("kept", "policy.open"),
+        "much": over,
+        "long": ("kept", "policy.open"),
+        "late": over,
+    }
+
+
+@given(st.text(max_size=200), st.integers(1, 4))
+def test_text_in_slices_is_normalized_as_a_whole(text, times):
+    long = (text + " data mining ") * times
+    whole = unicodedata.normalize("NFKC", long)
+    if len(whole) <= len(long):
+        assert plain(long) == plain(whole)
