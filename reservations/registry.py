@@ -129,7 +129,7 @@ class Registry:
             return msgspec.structs.replace(wanted[0], beside=wanted[1:])
         if outcome is None:
             return _want_page(facts, policy, stage)
-        return self._decision(facts, policy, seen, outcome, open_purposes(case))
+        return self._decision(facts, policy, seen, outcome, case)
 
     def _documents_wanted(
         self, facts: Facts, policy: Policy, seen: Seen, outcome: Outcome | None, stage: str
@@ -173,7 +173,7 @@ class Registry:
         outcome = decide(case)
         if outcome is None:
             return None
-        return self._decision(facts, policy, seen, outcome, open_purposes(case))
+        return self._decision(facts, policy, seen, outcome, case)
 
     def values(self, facts: Facts, policy: Policy, token: Tokens, protocols: Iterable[str] | None = None) -> Values:
         """The result of the protocols named, by themselves; of all together when none is named."""
@@ -225,16 +225,15 @@ class Registry:
             partial=any(signal.reason == TEASER for signal in signals),
         )
 
-    def _values(self, signals: tuple[Signal, ...], policy: Policy) -> Values:
-        return Values(
-            _plain(combine(self._by_id, signals, by_the_letter)),
-            _plain(combine(self._by_id, signals, REPORTED[policy.profile])),
-        )
+    def _values(self, signals: tuple[Signal, ...], policy: Policy, reported: Standings | None = None) -> Values:
+        """`reported`: what is reported as effective, where that is known already."""
+        if reported is None:
+            reported = combine(self._by_id, signals, REPORTED[policy.profile])
+        return Values(_plain(combine(self._by_id, signals, by_the_letter)), _plain(reported))
 
-    def _decision(
-        self, facts: Facts, policy: Policy, seen: Seen, outcome: Outcome, still_open: tuple[Category, ...]
-    ) -> Decision:
-        values = self._values(seen.signals, policy)
+    def _decision(self, facts: Facts, policy: Policy, seen: Seen, outcome: Outcome, case: Case) -> Decision:
+        decides = REPORTED[policy.profile] is DECIDING[policy.profile]
+        values = self._values(seen.signals, policy, case.standings if decides else None)
         wait = 0
         if outcome.verdict is Verdict.DEFERRED:
             wait = seen.found.retry_after_s if facts.head is None else retry_after_s(facts.head.headers)
@@ -244,7 +243,7 @@ class Registry:
             gate=outcome.gate,
             strict=values.strict,
             effective=values.effective,
-            open=still_open,
+            open=open_purposes(case),
             signals=seen.signals,
             consulted=seen.consulted,
             retry_after_s=wait,

@@ -186,4 +186,7 @@ def distinct(signals: Iterable[Signal]) -> list[Signal]:
 
 def clean(text: str) -> str:
     """At most 256 characters, with everything that is not printable replaced: fit for a log line."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:_MAX_EXCERPT])
+    text = text[:_MAX_EXCERPT]
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

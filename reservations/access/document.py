@@ -12,6 +12,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from lxml import etree
 
+from reservations.readers.html import parse
+
 Element = Any
 
 _MOST_SHOWN: Final = 4000
@@ -58,13 +60,12 @@ class Document:
     Args:
         octets: in UTF-8.
         urls: the URL asked for, and those that redirected to it.
+        root: its tree, when it is parsed already.
     """
 
-    def __init__(self, octets: bytes, urls: Iterable[str]) -> None:
-        parser = etree.HTMLParser(
-            encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, recover=True, huge_tree=True
-        )
-        root = etree.fromstring(octets.replace(b"\0", b"\xef\xbf\xbd"), parser)
+    def __init__(self, octets: bytes, urls: Iterable[str], root: Element | None = None) -> None:
+        if root is None:
+            root, _ = parse(octets)
         if root is None:
             raise ValueError("nothing in the page is an element")
         self.root: Element = root
@@ -222,7 +223,8 @@ def _blocks(root: Element) -> Iterator[list[str]]:
         if count > _MOST_BLOCKS:
             break
         if event == "start":
-            silent = tag in _SILENT or _hides(element)
+            # What stands behind the end of a page makes it no longer: a short page with words on access is a hint.
+            silent = tag in _SILENT or (tag == "html" and element is not root) or _hides(element)
             if silent:
                 walk.skip_subtree()
             if tag not in _INLINE and block:

@@ -113,7 +113,7 @@ class PageReader:
             live = self._live(utf8_octets(page.body, page.charset) if b"\0" in page.body[:_SIZED] else page.body)
         if not live:
             return []
-        found = self.findings(page, live)
+        found = self.findings(page, live, html)
         if teasers and self.teaser(page):
             found = [finding._replace(says=_OUTSIDE.get(finding.says, finding.says)) for finding in found]
         if metered:
@@ -151,13 +151,14 @@ class PageReader:
             found.extend(_errors(said, frozenset(table.errors), table.words))
         return self._signals(found, page.media_type, embedding=False)
 
-    def findings(self, page: Page, live: frozenset[int] | None = None) -> list[Finding]:
-        """What the page holds, before it is weighed."""
+    def findings(self, page: Page, live: frozenset[int] | None = None, html: HtmlPage | None = None) -> list[Finding]:
+        """What the page holds, before it is weighed. `live`: rows that could match; `html`: as other readers see it."""
         octets = utf8_octets(page.body, page.charset)
         live = self._live(octets) if live is None else live
         found: list[Finding] = []
         try:
-            document = Document(octets[:_MOST_PARSED], page.urls)
+            parsed = html is not None and len(octets) <= _MOST_PARSED and html.octets == octets
+            document = Document(octets[:_MOST_PARSED], page.urls, html.root if html is not None and parsed else None)
             found.extend(self._declared(document) if _DECLARED in live else ())
             for number in sorted(live - {_DECLARED}):
                 found.extend(self._patterns[number].match(document))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from html import unescape
 from typing import Final, NamedTuple
@@ -27,14 +28,16 @@ from reservations.statement import Place, Vocabulary, distinct
 _MAX_OCTETS: Final = 1 << 20
 _MAX_OCTETS_LONG_HEAD: Final = 4 << 20
 _PRESCAN_OCTETS: Final = 1024
+_NAMING_ATTRIBUTES: Final = ("name", "property", "http-equiv")
 _MAX_TAGS: Final = 2000
 _LONG_TAG: Final = 65_536
 
 _TAG: Final = re.compile(rb"<meta[\s/](?:[^>\"']|\"[^\"]*+\"|'[^']*+')*+", re.IGNORECASE)
 _ATTRIBUTE: Final = rb"\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))"
 _NAME: Final = re.compile(rb"(?:name|property|http-equiv)" + _ATTRIBUTE, re.IGNORECASE)
-#: What stands before the value of an attribute that names a meta, as far as it is looked at: the value's beginning too.
-_NAMING: Final = re.compile(rb"(?:(?:name|property|http-equiv)\s*=|\A[a-z-]*\s*=?)[\s\"'\x80-\xff]*([^\s\"'>]*)\Z")
+#: How an attribute begins that names a meta, as far as it is looked at; what may stand before a name, and a part of it.
+_NAMING: Final = (b"name", b"property", b"http-equiv")
+_VALUE: Final = re.compile(rb"[\s\"'\x80-\xff]*([^\s\"'>]*)")
 _BEFORE: Final = 256
 _KEYWORD: Final = len("http-equiv")
 _NAME_OCTETS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789_.-"
@@ -122,14 +125,53 @@ class HtmlPage:
     @cached_property
     def root(self) -> etree._Element | None:
         """The tree; None where the page is too much for the parser."""
-        parser = etree.HTMLParser(
-            encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, recover=True, huge_tree=True
-        )
         try:
-            root = etree.fromstring(self.octets.replace(b"\0", b"\xef\xbf\xbd"), parser)
+            root, is_whole = parse(self.octets)
         except (etree.LxmlError, ValueError):
             return None
-        return None if len(parser.error_log.filter_from_fatals()) else root
+        return root if is_whole else None
+
+    def metas(self, names: AbstractSet[str]) -> list[tuple[int, str, str, etree._Element]]:
+        """The metas of the tree under one of these names, in lower case, in document order.
+
+        Each with its number, the attribute that names it, and the name; one that has two names stands there twice.
+        """
+        found = [
+            (number, attribute, name, element)
+            for name in self._metas.keys() & names
+            for number, attribute, element in self._metas[name]
+        ]
+        return sorted(found, key=lambda item: (item[0], _NAMING_ATTRIBUTES.index(item[1])))
+
+    @cached_property
+    def _metas(self) -> Mapping[str, list[tuple[int, str, etree._Element]]]:
+        found: dict[str, list[tuple[int, str, etree._Element]]] = {}
+        for number, element in enumerate(self.root.iter("meta") if self.root is not None else (), start=1):
+            for attribute in _NAMING_ATTRIBUTES:
+                name = element.get(attribute)
+                if name:
+                    found.setdefault(name.strip().lower(), []).append((number, attribute, element))
+        return found
+
+
+def parse(octets: bytes) -> tuple[etree._Element | None, bool]:
+    """The tree of a page in UTF-8, None when nothing in it is an element; and whether all of it was parsed.
+
+    What stands behind the end of the page belongs to its body, as browsers have it; the parser leaves it beside the
+    root. Here it is put into a body of its own.
+
+    Raises:
+        etree.LxmlError: it cannot be parsed.
+        ValueError: there is nothing to parse.
+    """
+    parser = etree.HTMLParser(
+        encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, recover=True, huge_tree=True
+    )
+    root = etree.fromstring(octets.replace(b"\0", b"\xef\xbf\xbd"), parser)
+    late = list(root.itersiblings()) if root is not None else []
+    if root is not None and late:
+        etree.SubElement(root, "body").extend(late)
+    return root, not len(parser.error_log.filter_from_fatals())
 
 
 def is_hidden(element: etree._Element) -> bool:
@@ -210,11 +252,11 @@ def _concerns(page: HtmlPage, wanted: Wanted) -> bool:
 
 def _is_naming(octets: bytes, at: int, *, whole: bool = False) -> bool:
     """Whether this place may be in the value of an attribute that names a meta. `whole`: at its beginning."""
-    before = octets[max(0, at - _BEFORE) : at]
-    key = before.rpartition(b"=")[0].rstrip()
-    if key and not key.endswith((b"name", b"property", b"http-equiv")) and len(key) > _KEYWORD:
+    key, equals, value = octets[max(0, at - _BEFORE) : at].rpartition(b"=")
+    key = key.rstrip()
+    if equals and len(key) > _KEYWORD and not key.endswith(_NAMING):
         return False
-    match = _NAMING.search(before)
+    match = _VALUE.fullmatch(value)
     return match is not None and not (whole and match[1])
 
 
@@ -247,20 +289,15 @@ def _speaks(content: str, readers: Iterable[Meta], tokens: frozenset[str]) -> bo
 
 def _metas(page: HtmlPage, wanted: Metas) -> Iterator[Found]:
     """The metas we look for, in document order. Where the page is too much for the parser, its tags as they stand."""
-    root = page.root
-    if root is None:
+    if page.root is None:
         yield from _tags(page.octets, wanted)
         return
-    for number, element in enumerate(root.iter("meta"), start=1):
-        for attribute in ("name", "property", "http-equiv"):
-            name = (element.get(attribute) or "").strip().lower()
-            if name not in wanted:
-                continue
-            parents = {parent.tag for parent in element.iterancestors()}
-            if parents.isdisjoint(_HIDING):
-                content = element.get("content") or ""
-                odd = (("attribute",) if attribute != "name" else ()) + (("in_body",) if "body" in parents else ())
-                yield Found(name, content, number, f'<meta {attribute}="{name}" content="{content}">', odd)
+    for number, attribute, name, element in page.metas(wanted.keys()):
+        parents = {parent.tag for parent in element.iterancestors()}
+        if parents.isdisjoint(_HIDING):
+            content = element.get("content") or ""
+            odd = (("attribute",) if attribute != "name" else ()) + (("in_body",) if "body" in parents else ())
+            yield Found(name, content, number, f'<meta {attribute}="{name}" content="{content}">', odd)
 
 
 def _tags(page: bytes, wanted: Metas) -> Iterator[Found]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -32,6 +33,7 @@ class Link(NamedTuple):
     elsewhere: bool = False
 
 
+@lru_cache(maxsize=1024)
 def relations(text: str) -> frozenset[str]:
     """The relation types of a `rel` value."""
     return frozenset(text[:1024].lower().split())

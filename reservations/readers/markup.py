@@ -26,29 +26,30 @@ _JSON_LD: Final = "application/ld+json"
 _PAGES: Final = re.compile(
     r"(?:\w*(?:article|posting|webpage|page|creativework|work|book|chapter|report|dataset|thesis|review|recipe|story))"
 )
-_BEFORE: Final = 512
 
 
 class _Look(NamedTuple):
-    """What stands before a word that counts; and what leaves it open, when it fills all that is looked at."""
+    """What stands before a word that counts; what leaves it open, when it fills all octets that are looked at."""
 
     counts: re.Pattern[bytes]
     unclear: re.Pattern[bytes]
+    octets: int
 
 
 #: For each kind of what is sought: relations count in `rel`, media types anywhere, properties where they are named.
 _LOOKS: Final = (
-    _Look(re.compile(rb"rel\s*=\s*(?:[\"'][^\"'>]*)?(?<![a-z0-9_])\Z"), re.compile(rb"[^\"'>]*")),
+    _Look(re.compile(rb"rel\s*=\s*(?:[\"'][^\"'>]*)?(?<![a-z0-9_])\Z"), re.compile(rb"[^\"'>]*"), 512),
     None,
     _Look(
-        re.compile(rb"(?:[\"']|itemprop\s*=\s*[\"']?[^\"'>]*|property\s*=\s*(?:[\w-]+:)?)(?:[a-z]+:)?\Z"),
+        re.compile(rb"(?:[\"']|schema\.org/|itemprop\s*=\s*[\"']?[^\"'>]*|property\s*=\s*(?:[\w-]+:)?)(?:[a-z]+:)?\Z"),
         re.compile(rb"[a-z]*\s*=?\s*(?:[\w-]*:)?(?:[a-z]+:)?"),
+        96,
     ),
 )
 _WORD_OCTETS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789_"
-_RELATED: Final = etree.XPath("//*[self::link or self::a or self::area][@rel]")
-_ITEM_PROPERTIES: Final = etree.XPath("//*[@itemprop]")
-_RDFA_PROPERTIES: Final = etree.XPath("//*[@property]")
+_ITEM_PROPERTIES: Final = etree.XPath("descendant-or-self::*[@itemprop]")
+_RDFA_PROPERTIES: Final = etree.XPath("descendant-or-self::*[@property]")
+_PROPERTY_NAMES: Final = etree.XPath("descendant-or-self::*/@property", smart_strings=False)
 _TERM: Final = re.compile(r"(?:https?://(?:www\.)?schema\.org/|[a-z]+:)?([a-z]+)")
 
 
@@ -107,7 +108,7 @@ def read_markup(page: HtmlPage, sought: Sought) -> Markup:
     return Markup(
         tuple(_links(root, sought.relations)) if linked else (),
         tuple(_scripts(root, sought.scripts)) if inline else (),
-        tuple(_said(root, sought.properties)) if said else (),
+        tuple(_said(page, root, sought.properties)) if said else (),
         base,
     )
 
@@ -131,7 +132,7 @@ def _stands(octets: bytes, word: bytes, places: Sequence[int], look: _Look | Non
     for at in places:
         end = at + len(word)
         if (octets[end : end + 1] or b" ") not in _WORD_OCTETS:
-            before = octets[max(0, at - _BEFORE) : at]
+            before = octets[max(0, at - look.octets) : at]
             if look.counts.search(before) or look.unclear.fullmatch(before):
                 return True
     return False
@@ -139,8 +140,13 @@ def _stands(octets: bytes, word: bytes, places: Sequence[int], look: _Look | Non
 
 def _links(root: etree._Element, wanted: frozenset[str]) -> Iterator[PageLink]:
     found = 0
-    for number, element in enumerate(_RELATED(root), 1):
-        named = relations(element.get("rel") or "") & wanted
+    number = 0
+    for element in root.iter("link", "a", "area"):
+        rel = element.get("rel")
+        if rel is None:
+            continue
+        number += 1
+        named = relations(rel) & wanted
         href = element.get("href")
         if not named or href is None or is_hidden(element):
             continue
@@ -158,18 +164,26 @@ def _scripts(root: etree._Element, wanted: frozenset[str]) -> Iterator[str]:
             yield text.removeprefix("<![CDATA[").removesuffix("]]>").strip()
 
 
-def _said(root: etree._Element, wanted: frozenset[str]) -> Iterator[Said]:
+def _said(page: HtmlPage, root: etree._Element, wanted: frozenset[str]) -> Iterator[Said]:
     for number, element in enumerate(root.iter("script"), 1):
         if media_type(element.get("type") or "") == _JSON_LD and not is_hidden(element):
             yield from _in_json((element.text or "")[:_MAX_SCRIPT], number, wanted)
-    for number, element in enumerate(_ITEM_PROPERTIES(root), 1):
+    for number, element in enumerate(_ITEM_PROPERTIES(root) if b"itemprop" in page.lower else (), 1):
         names = frozenset((element.get("itemprop") or "").lower().split()[:16]) & wanted
         if names and number <= _MAX_FOUND and not is_hidden(element) and _page_scope(element):
             yield from (Said(name, _content(element), f"itemprop {number}", sound=True) for name in names)
+    if wanted.isdisjoint(map(_term, _PROPERTY_NAMES(root))):
+        return
     for number, element in enumerate(_RDFA_PROPERTIES(root), 1):
-        term = _TERM.fullmatch((element.get("property") or "").strip().lower())
-        if term and term[1] in wanted and number <= _MAX_FOUND and not is_hidden(element):
-            yield Said(term[1], _content(element), f"property {number}", sound=False)
+        term = _term(element.get("property") or "")
+        if term in wanted and number <= _MAX_FOUND and not is_hidden(element):
+            yield Said(term, _content(element), f"property {number}", sound=False)
+
+
+@lru_cache(maxsize=1024)
+def _term(name: str) -> str:
+    match = _TERM.fullmatch(name.strip().lower())
+    return match[1] if match else ""
 
 
 def _content(element: etree._Element) -> str:

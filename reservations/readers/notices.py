@@ -7,7 +7,7 @@ speaks for the site: footer, notices by class or id, the line with the sign of c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Final, NamedTuple
@@ -39,6 +39,7 @@ _INLINE: Final = frozenset({
 _ARTICLES: Final = frozenset({"article", "main"})
 _WHOLE: Final = frozenset({"html", "body", *_ARTICLES})
 _SIGNS: Final = ("©", "℗", "(c) 2", "(C) 2", "opyright", "OPYRIGHT")
+_TEXT: Final = etree.XPath("string()", smart_strings=False)
 _SEPARATOR: Final = re.compile(r"[\s_-]+")
 _NO_WORDS: Final = frozenset[str]()
 
@@ -89,6 +90,40 @@ class Notices:
         """What a page says that is a notice as a whole, in the words of one protocol. `source`: key of its answer."""
         readers = (reader for reader in self._readers if reader.vocabulary is vocabulary)
         return [signal for reader in readers for signal in reader.in_page(page, "", source=source)]
+
+
+#: What becomes of what stands inside of an element: nothing counts, notices of articles do, all notices do.
+_CLOSED: Final = "closed"
+_ARTICLE: Final = "article"
+_OPEN: Final = "open"
+
+
+class _Ways:
+    """What stands inside of what, as far as was asked: each element is looked at once."""
+
+    def __init__(self) -> None:
+        self._inside: dict[etree._Element, str] = {}
+
+    def to(self, element: etree._Element) -> str:
+        """Where an element stands, by its ancestors and by what it is itself."""
+        line: list[etree._Element] = []
+        at: etree._Element | None = element
+        while at is not None and at not in self._inside:
+            line.append(at)
+            at = at.getparent()
+        way = outer = _OPEN if at is None else self._inside[at]
+        for one in reversed(line):
+            outer = way
+            if way == _CLOSED or one.tag in _SILENT:
+                way = _CLOSED
+            elif one.tag in _ARTICLES:
+                way = _ARTICLE
+            self._inside[one] = way
+        return way if way == _CLOSED else outer
+
+    def close(self, element: etree._Element) -> None:
+        """Nothing inside of it counts from now on."""
+        self._inside[element] = _CLOSED
 
 
 class _Notices:
@@ -159,15 +194,15 @@ class _Notices:
         if root is None:
             return []
         whole = source != "body" or self._legal.is_legal(url)
-        texts: Iterable[Text] = chain(self._of_head(page, root), self._of_body(root, whole=whole))
+        texts: Iterable[Text] = chain(self._of_head(page), self._of_body(root, whole=whole))
         if source != "body":
             texts = (text._replace(carrier="named") for text in texts)
         return self.heard(texts, source)
 
-    def _of_head(self, page: HtmlPage, root: etree._Element) -> Iterator[Text]:
-        for number, element in enumerate(root.iter("meta"), 1):
-            name = element.get("name") or element.get("property") or ""
-            if name.strip().lower() in self._metas and not is_hidden(element):
+    def _of_head(self, page: HtmlPage) -> Iterator[Text]:
+        for number, attribute, _, element in page.metas(self._metas):
+            first = attribute == "name" or (attribute == "property" and not element.get("name"))
+            if first and not is_hidden(element):
                 yield Text("html_meta", f"meta {number}", element.get("content") or "")
         yield from (Text("schema", said.place, said.value) for said in read_markup(page, self._sought).said)
 
@@ -181,37 +216,35 @@ class _Notices:
 
     def _speaking(self, root: etree._Element, *, whole: bool) -> Iterator[etree._Element]:
         """The elements that speak for the site, none inside of another; the root, when there are too many to tell."""
-        stack = [(root, False)]
-        seen = 0
-        while stack and seen < _MOST_ELEMENTS:
-            element, in_article = stack.pop()
-            seen += 1
-            tag = element.tag
-            if tag in _SILENT or not isinstance(tag, str):
+        shown = _TEXT(root)
+        signs = [sign for sign in _SIGNS if sign in shown]
+        ways = _Ways()
+        parts = (part.iter("*") for part in root if part.tag != "head")
+        for number, element in enumerate(chain((root,), *parts)):
+            if number >= _MOST_ELEMENTS:
+                yield root
+                return
+            tag, words = element.tag, _words_of(element)
+            signed = bool(signs) and tag not in _WHOLE and _signed(element, signs)
+            if not (words or signed or tag in ("footer", "body")):
                 continue
-            words = _words_of(element)
-            if words & self._outside and tag not in _WHOLE:
+            way = ways.to(element)
+            if way == _CLOSED or (words & self._outside and tag not in _WHOLE):
+                ways.close(element)
                 continue
-            if whole and tag == "body":
+            notices = self._notices if way == _OPEN else self._in_articles
+            speaks = tag == "footer" or signed or not words.isdisjoint(notices)
+            if (speaks and tag not in _WHOLE) or (whole and tag == "body"):
+                ways.close(element)
                 yield element
-                continue
-            notices = self._in_articles if in_article else self._notices
-            if tag not in _WHOLE and (tag == "footer" or words & notices or _signed(element)):
-                yield element
-                continue
-            inside = in_article or tag in _ARTICLES
-            stack.extend((child, inside) for child in reversed(element))
-        if stack:
-            yield root
 
 
 def _words_of(element: etree._Element) -> frozenset[str]:
     """Words of class and id; the role of a footer makes one."""
-    attributes = element.attrib
-    if not attributes:
+    kind, name, role = element.get("class"), element.get("id"), element.get("role")
+    if not (kind or name or role):
         return _NO_WORDS
-    role = "footer" if attributes.get("role") == "contentinfo" else ""
-    return _split(attributes.get("class", ""), attributes.get("id", ""), role)
+    return _split(kind or "", name or "", "footer" if role == "contentinfo" else "")
 
 
 @lru_cache(maxsize=4096)
@@ -219,10 +252,10 @@ def _split(*said: str) -> frozenset[str]:
     return frozenset(_SEPARATOR.split(" ".join(text[:512] for text in said).lower()))
 
 
-def _signed(element: etree._Element) -> bool:
-    """Whether the sign of copyright stands in the element's own text."""
+def _signed(element: etree._Element, signs: Sequence[str]) -> bool:
+    """Whether a sign of copyright stands in the element's own text."""
     texts = (element.text, *(child.tail for child in element))
-    return any(sign in text for text in texts if text for sign in _SIGNS)
+    return any(sign in text for text in texts if text for sign in signs)
 
 
 def _blocks(element: etree._Element, outside: frozenset[str]) -> Iterator[str]:

@@ -68,6 +68,14 @@ def test_meta_is_found_however_it_is_written(read, meta):
     assert reasons(read(page(meta))) == ["page-robots.noai"]
 
 
+@pytest.mark.parametrize("late", [NOAI, f"<html><head>{NOAI}</head></html>", f"<p>x</html>{NOAI}</html>"])
+def test_meta_behind_the_end_of_the_page_stands_in_its_body(read, late):
+    (signal,) = read(page() + late)
+    assert signal.reason == "page-robots.noai"
+    assert "in_body" in signal.issues
+    assert signal.effective
+
+
 @pytest.mark.parametrize(
     "hidden",
     [
