@@ -107,7 +107,9 @@ class Crawl:
             if not path.exists():
                 self.key = keys.generate(path, outside=(out,))
         except keys.KeyFileError as error:
-            return [_key_fault(error)]
+            if not path.exists():
+                return [_key_fault(error)]
+            return self._load_key()  # another worker on this machine made it at the same moment
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:

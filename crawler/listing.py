@@ -101,7 +101,7 @@ class Listing:
         builds.keep_list(self.folder, self.blocklist, target)
         try:
             self._memory.parent.mkdir(parents=True, exist_ok=True)
-            replace(Disk(), self._memory, self.manifest)
+            replace(Disk(), self._memory, self.manifest, writer=f".{os.getpid()}")  # beside other workers
         except OSError as fault:
             raise BlocklistError(
                 f"What was accepted cannot be remembered: {fault.strerror}.", str(self._memory), "Look at its rights."

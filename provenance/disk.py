@@ -53,9 +53,12 @@ def write_all(disk: Disk, file: BinaryIO, octets: bytes) -> None:
         view = view[disk.write(file, view) :]
 
 
-def replace(disk: Disk, path: Path, octets: bytes) -> None:
-    """Put a whole file in the place of another, or of none, in one step."""
-    temporary = path.with_name(path.name + UNFINISHED)
+def replace(disk: Disk, path: Path, octets: bytes, *, writer: str = "") -> None:
+    """Put a whole file in the place of another, or of none, in one step.
+
+    `writer` names this one where several may do so at the same moment.
+    """
+    temporary = path.with_name(path.name + writer + UNFINISHED)
     with disk.open(temporary, "wb") as file:
         write_all(disk, file, octets)
         disk.fsync(file)

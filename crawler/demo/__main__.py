@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from crawler.demo.compare import Row, compare, manners, table, trespasses, verdicts
-from crawler.demo.run import DELAY_S, PROJECT, crawl_command, entered
+from crawler.demo.run import DELAY_S, PROJECT, crawl_command, entered, worker_commands
 from crawler.demo.server import DemoError, DemoWeb
 from crawler.progress import command
 
@@ -32,6 +32,8 @@ def demo(
     ] = None,
     *,
     serve: Annotated[bool, typer.Option("--serve", help="Only serve the web, for crawls by hand.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the crawl, each with its own folder.")] = 1,
+    frontier: Annotated[str, typer.Option(help="Frontier that they share. Default: a SQLite file beside them.")] = "",
 ) -> None:
     """Crawl a small web on loopback that behaves like the large one, and compare every verdict with what is expected.
 
@@ -42,7 +44,7 @@ def demo(
             if serve:
                 _serve(web)
                 return
-            raise typer.Exit(_crawl(web, _free(out)))
+            raise typer.Exit(_crawl(web, _free(out), workers, frontier))
     except DemoError as fault:
         _console.print(Text(f"demo: {fault}", "red"))
         raise typer.Exit(2) from fault
@@ -71,34 +73,43 @@ def _serve(web: DemoWeb) -> None:
         _console.print("\nThe demo web is closed.")
 
 
-def _crawl(web: DemoWeb, out: Path) -> int:
+def _crawl(web: DemoWeb, out: Path, workers: int, frontier: str) -> int:
     """Crawl, then say what happened. 0 when everything went as the data file says."""
     expected = web.expected
+    outs = [out] if workers == 1 else [out / f"w{number}" for number in range(1, workers + 1)]
     _console.print(f"Crawling {len(expected)} URLs on {len(web.hosts)} hosts of the demo web into {out} ...")
     with tempfile.TemporaryDirectory(prefix="knockfirst-demo-crawl-") as folder:
         command = crawl_command(web, out, Path(folder))
         began = time.monotonic()
-        code = _until_it_ends(command)
-    if code:
-        _console.print(Text(f"\nThe crawl ended with exit code {code}; what it says about it stands above.", "red"))
+        commands = [command] if workers == 1 else worker_commands(command, outs, frontier or _beside(out))
+        codes = _until_they_end(commands)
+    if any(codes):
+        said = ", ".join(map(str, codes))
+        _console.print(Text(f"\nThe crawl ended with exit code {said}; what it says about it stands above.", "red"))
         return 1
-    rows = compare(web.web, entered(out))
+    rows = compare(web.web, entered(*outs))
     _console.print(table(rows))
     well = _report(web, rows, time.monotonic() - began)
     _console.rule("knockfirst verify")
-    verified = _knockfirst("verify", str(out))
-    _look(out)
+    verified = _knockfirst("verify", *map(str, outs))
+    _look(outs[0])
     return 0 if well and not verified else 1
 
 
-def _until_it_ends(command: Sequence[str]) -> int:
-    """Run the crawl, its progress on this terminal. Ctrl-C reaches it too, and it ends in good order."""
-    with subprocess.Popen(command, cwd=PROJECT) as crawl:  # noqa: S603 - our own words
-        try:
-            return crawl.wait()
-        except KeyboardInterrupt:
+def _beside(out: Path) -> str:
+    out.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{out.absolute() / 'frontier.db'}"
+
+
+def _until_they_end(commands: Sequence[Sequence[str]]) -> list[int]:
+    """Run the workers, their progress on this terminal. Ctrl-C reaches them too, and they end in good order."""
+    crawls = [subprocess.Popen(command, cwd=PROJECT) for command in commands]  # noqa: S603 - our own words
+    try:
+        return [crawl.wait() for crawl in crawls]
+    except KeyboardInterrupt:
+        for crawl in crawls:
             crawl.wait()
-            raise
+        raise
 
 
 def _report(web: DemoWeb, rows: Sequence[Row], seconds: float) -> bool:

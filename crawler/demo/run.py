@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from crawler.demo.compare import Entry
 from crawler.demo.server import DemoWeb
 from provenance import builds
 from provenance.entry import DecisionEntry
+from provenance.finality import superseded
 from provenance.log import read_entries
 
 #: Where `scrapy.cfg` stands in a checkout.
@@ -64,12 +65,21 @@ def crawl_command(web: DemoWeb, out: Path, folder: Path, settings: Mapping[str, 
     return [sys.executable, "-m", "scrapy", "crawl", "web", "-a", f"seeds={seeds}", "-a", "scope=host", *options]
 
 
-def entered(out: Path) -> Iterator[Entry]:
-    """Every attempt that the log of a crawl holds; an entry that another one supersedes is not final any more."""
-    decisions = [entry for _, entry in read_entries(out / "log") if isinstance(entry, DecisionEntry)]
-    superseded = {entry.supersedes for entry in decisions}
-    for entry in decisions:
-        yield Entry(entry.url, entry.verdict, entry.reason, final=entry.final and entry.seq not in superseded)
+def worker_commands(command: Sequence[str], outs: Sequence[Path], frontier: str) -> list[list[str]]:
+    """The command of a crawl once for each of its workers: one frontier, an output folder each."""
+    return [
+        [*command, "-s", f"KNOCKFIRST_OUT={out.absolute()}", "-s", f"KNOCKFIRST_FRONTIER={frontier}"] for out in outs
+    ]
+
+
+def entered(*outs: Path) -> Iterator[Entry]:
+    """Every attempt that the logs of a crawl hold; an entry that another one supersedes is not final any more."""
+    decisions = [
+        (str(out), entry) for out in outs for _, entry in read_entries(out / "log") if isinstance(entry, DecisionEntry)
+    ]
+    gone = {(one.origin, one.seq) for one in superseded(decisions)}
+    for out, entry in decisions:
+        yield Entry(entry.url, entry.verdict, entry.reason, final=entry.final and (out, entry.seq) not in gone)
 
 
 def _policy(file: Path) -> Path:
