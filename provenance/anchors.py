@@ -8,6 +8,7 @@ over the bytes of the checkpoint of that size. Standard: https://www.rfc-editor.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -81,10 +82,9 @@ class Anchors:
         found = ((_STAMP.fullmatch(path.name), path) for path in sorted(self._folder.iterdir()))
         return {int(match[1]): path for match, path in found if match}
 
-    @property
-    def waiting(self) -> bool:
-        """Whether a root is still to be compared."""
-        return bool(self._heads)
+    def next(self, size: int) -> float:
+        """The next size, above this one, whose root is to be compared; infinite when there is none."""
+        return min((wanted for wanted in self._heads if wanted > size), default=math.inf)
 
     def note(self, size: int, note: bytes) -> None:
         """Remember a signed checkpoint of the log that a stamp may be over."""

@@ -102,14 +102,6 @@ class Links:
         except (OverflowError, UnicodeEncodeError):
             self._level.differs(leaf.file, where, "a number or text that no crawl writes", _KEEP)
 
-    @property
-    def erased(self) -> frozenset[str]:
-        """Ids of the records that entries say were erased, or lay in files that were removed."""
-        gone = self._db.execute(
-            "SELECT id FROM erased UNION SELECT id FROM link JOIN file USING (f) WHERE file.gone != ''"
-        )
-        return frozenset(row[0] for row in gone)
-
     def _see(self, entry: Entry, file: str, where: str) -> None:
         self._note_run(entry)
         match entry:

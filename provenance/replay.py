@@ -16,7 +16,16 @@ from typing import Final, TypeVar
 import msgspec
 
 from provenance.again import Again, decide_again
-from provenance.entry import ConfigEntry, DecisionEntry, Entry, EvidenceEntry, Pointer, RunEntry
+from provenance.entry import (
+    ConfigEntry,
+    DecisionEntry,
+    Entry,
+    EvidenceEntry,
+    FileEntry,
+    Pointer,
+    RedecisionEntry,
+    RunEntry,
+)
 from provenance.installed import code_digest
 from provenance.kept_rules import RulesError, load_rules
 from provenance.material import Reader
@@ -42,7 +51,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         file, line: where it stands.
         recorded: the decision as the log has it.
         again: the decision made again.
-        lost: records that should be there and are not.
+        lost: records that should be there and are not, each with the file that it should be in.
         why_lost: the same in words.
     """
 
@@ -51,7 +60,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     recorded: Decision
     again: Again
-    lost: tuple[str, ...] = ()
+    lost: tuple[tuple[str, str], ...] = ()
     why_lost: tuple[str, ...] = ()
 
 
@@ -83,7 +92,10 @@ class Attempts:
         """One attempt, decided again by `rules`."""
         evidence = self._evidence(entry)
         recorded = decision_of(entry, {one.seq: one for one in evidence.values()})
-        left = self._reader.read(entry, evidence, self._original(entry))
+        original = self._original(entry)
+        left = self._reader.read(entry, evidence, original)
+        pointers = [*entry.warc, *(pointer for one in evidence.values() for pointer in one.warc)]
+        files = {pointer.id: pointer.f for pointer in [*pointers, *([original] if original else [])]}
         hops = self._hops(entry)
         if hops is None:
             left.gone["url"] = "the entry on the URL that redirected here was erased"
@@ -94,7 +106,7 @@ class Attempts:
             line=line,
             recorded=recorded,
             again=again,
-            lost=tuple(left.lost),
+            lost=tuple((record, files[record]) for record in left.lost),
             why_lost=tuple(left.gone.values()) if left.lost else (),
         )
 
@@ -130,6 +142,8 @@ class Replay:
         self._rules: dict[int, Rules | None] = {}
         self._pending: list[tuple[Case, str]] = []
         self._codes: set[str] = set()
+        self._erased: set[str] = set()  # records that an entry says were erased
+        self._removed: set[str] = set()  # files that an entry says were removed
 
     def close(self) -> None:
         """Let go of files and of the temporary database."""
@@ -146,12 +160,16 @@ class Replay:
             self._codes.add(entry.code)
         elif isinstance(entry, DecisionEntry):
             self._replay(entry, file, line)
+        elif isinstance(entry, RedecisionEntry):
+            self._erased.update(entry.erased)
+        elif isinstance(entry, FileEntry) and entry.gone:
+            self._removed.add(entry.f)
         self._attempts.note(entry)
 
-    def finish(self, erased: frozenset[str] = frozenset()) -> None:
-        """Report what could not be read again, but for records that an entry says were erased."""
+    def finish(self) -> None:
+        """Report what could not be read again, but for what an entry says was erased or removed."""
         for case, what in self._pending:
-            if not erased.issuperset(case.lost):
+            if not all(record in self._erased or name in self._removed for record, name in case.lost):
                 self._level.differs(case.file, f"line {case.line}", what, _RESTORE)
         if self._codes - {code_digest()}:
             self._level.notes.append("the crawl ran with another version of the code than this verification")

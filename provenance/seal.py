@@ -14,7 +14,7 @@ from typing import Final
 from provenance.disk import Disk, replace
 from provenance.log import lock
 from provenance.segments import half_sealed, is_sealed, read_leaves, seal_segment, segments
-from provenance.tree import node_hash
+from provenance.tree import root_of_row
 from provenance.warcfile import open_regular
 
 TILES: Final = "tile"
@@ -44,20 +44,13 @@ class Tiles:
         if len(row) == TILE_HASHES:
             self._emit(f"{TILES}/{level}/{_number(self._done[level])}", b"".join(row))
             self._levels[level], self._done[level] = [], self._done[level] + 1
-            self.add(_root(row), level + 1)
+            self.add(root_of_row(row), level + 1)
 
     def finish(self) -> None:
         """Give out the partial tiles at the right edge."""
         for level, row in enumerate(self._levels):
             if row:
                 self._emit(f"{TILES}/{level}/{_number(self._done[level])}.p/{len(row)}", b"".join(row))
-
-
-def _root(row: list[bytes]) -> bytes:
-    """The root of a full tile: row by row, which is faster than leaf by leaf."""
-    while len(row) > 1:
-        row = [node_hash(row[at], row[at + 1]) for at in range(0, len(row), 2)]
-    return row[0]
 
 
 def _number(index: int) -> str:

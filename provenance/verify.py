@@ -8,6 +8,7 @@ Needs nothing but the folder, and better also the log's verifier line from somew
 from __future__ import annotations
 
 import fcntl
+import math
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -18,6 +19,7 @@ from provenance.anchors import Anchors, Outside, level_4
 from provenance.checkpoint import MAX_NOTE_BYTES, Checkpoint, CheckpointError, Verifier, parse_chain
 from provenance.entry import (
     ConfigEntry,
+    DecisionEntry,
     Entry,
     FileEntry,
     KeyEntry,
@@ -34,7 +36,7 @@ from provenance.replay import Replay, level_3
 from provenance.report import Level, Report
 from provenance.seal import TileCheck
 from provenance.segments import Leaf, LogError, as_erased, half_sealed, read_lines, segments
-from provenance.tree import Frontier, leaf_hash
+from provenance.tree import ROW, Frontier, leaf_hash
 from provenance.warcfile import open_regular
 
 Progress = Callable[[str, int, int], None]
@@ -94,7 +96,7 @@ def verify(
     replayed, anchored = level_3(), level_4()
     anchors = Anchors(folder, chain, outside or Outside(), anchored)
     with closing(Links(out, linkage)) as links, closing(Replay(out, replayed)) as replay:
-        seeing: list[See] = [links.see] if {"L2", "L3"} & set(levels) else []  # level 3 must know what was erased
+        seeing: list[See] = [links.see] if "L2" in levels else []
         seeing += [replay.see] if "L3" in levels else []
         seeing += [also] if also else []
         try:
@@ -106,7 +108,7 @@ def verify(
             links.compare(running=running, progress=tell)
         if "L3" in levels:
             report.levels.append(replayed)
-            replay.finish(links.erased)
+            replay.finish()
         if "L4" in levels:
             report.levels.append(anchored)
             anchors.finish(report.size)
@@ -133,6 +135,9 @@ class _Integrity:
         self._level = level
         self._running = running
         self._tree = Frontier()
+        self._row: list[bytes] = []  # leaf hashes that are not in the tree yet
+        self._size = 0  # entries read
+        self._until: float = 0  # how many there are when they go into the tree
         self._heads = self._checkpoints()
         self._head = next(self._heads, None)
         self._matched = 0  # size of the newest checkpoint that the lines agree with
@@ -146,7 +151,7 @@ class _Integrity:
 
     def check(self, see: Sequence[See], progress: Progress) -> None:
         try:
-            self._compare_head()
+            self._grow()
             paths = segments(self._folder)
             total = sum(path.stat().st_size for path in paths)
             for path in half_sealed(self._folder):
@@ -172,20 +177,16 @@ class _Integrity:
             self._check_line(line[:-1], name, number, see)
 
     def _check_line(self, line: bytes, name: str, number: int, see: Sequence[See]) -> None:
-        seq = self._tree.size
+        seq, self._size = self._size, self._size + 1
         try:
             erased = as_erased(line)
         except ValueError as error:
             self._level.differs(name, f"line {number}", f"no entry ({error})", _KEEP)
             erased = None
         hashed = leaf_hash(line) if erased is None else erased.hash
-        self._tree.append(hashed)
-        if self._tiles.wanted:
-            self._tiles.add(hashed)
-        if self._anchors.waiting:
-            self._anchors.at(self._tree)
-        self._compare_head()
-        self._level.count("entries")
+        self._row.append(hashed)
+        if self._size == self._until:
+            self._grow()
         entry = self._entry(line, name, number) if erased is None else None
         told = entry or erased
         if told is None:
@@ -194,12 +195,27 @@ class _Integrity:
             self._level.differs(name, f"line {number}", f"entry {told.seq} where {seq} belongs", _KEEP)
         if erased is not None:
             self._erased[seq] = erased.by
-        self._note(entry, name, number)
+        if isinstance(entry, DecisionEntry):
+            self._last = entry
+        else:
+            self._note(entry, name, number)
         if see or isinstance(entry, KeyEntry):
             leaf = Leaf(seq=seq, file=name, number=number, line=line, hash=hashed, entry=entry, erased=erased)
             self._keys.see(leaf)
             for part in see:
                 part(leaf)
+
+    def _grow(self) -> None:
+        """Put what was read into the tree, up to a size whose root is to be compared, or as many as go fast."""
+        self._tree.extend(self._row)
+        if self._tiles.wanted:
+            for hashed in self._row:
+                self._tiles.add(hashed)
+        self._row = []
+        self._anchors.at(self._tree)
+        self._compare_head()
+        head = self._head.size if self._head is not None and self._head.size > self._size else math.inf
+        self._until = min((self._size // ROW + 1) * ROW, head, self._anchors.next(self._size))
 
     def _entry(self, line: bytes, name: str, number: int) -> Entry | None:
         try:
@@ -306,7 +322,10 @@ class _Integrity:
                 )
 
     def _finish(self) -> None:
-        size = self._tree.size
+        self._grow()
+        size = self._size
+        if size:
+            self._level.count("entries", size)
         self._check_erased()
         for name in self._tiles.finish():
             self._level.differs(

@@ -44,6 +44,7 @@ def test_records_of_a_url_are_erased_and_everything_else_verifies(whole, key):
     assert differences(whole) == []
     counts = {level.name: level.counts for level in verify(whole).levels}
     assert counts["L2"]["records erased"] == 2
+    assert verify(whole, ["L3"]).clean
     assert counts["L3"] == {"read again from bytes": 2, "decided again from recorded signals": 1}
     assert check(prove_url(whole / "log", URL, "example.org").text()).entry.url == URL
     assert prove_consistency(whole / "log", before)
@@ -127,6 +128,7 @@ def test_files_are_removed_when_their_period_has_passed(whole, key):
     assert [(file.f, period) for file, period in plan.files] == [("warc/warc-0.warc.gz", "warc_days = 365")]
     assert not (whole / "warc/warc-0.warc.gz").exists()
     assert differences(whole) == []
+    assert verify(whole, ["L3"]).clean
     counts = verify(whole).levels[2].counts
     assert counts == {"read again from bytes": 1, "decided again from recorded signals": 2}
     assert erase(whole, key, "", now=later).files == ()

@@ -31,6 +31,17 @@ def test_known_leaves_give_known_roots():
         assert frontier.root().hex() == root
 
 
+def test_leaves_added_in_parts_of_any_size_give_the_same_root():
+    leaves = [tree.leaf_hash(b"%d" % index) for index in range(2_000)]
+    for parts in ((2_000,), (256, 1_744), (1, 2, 1_997), (255, 1, 512, 1_232), (300, 212, 1_488)):
+        frontier, at = tree.Frontier(), 0
+        for part in parts:
+            frontier.extend(leaves[at : at + part])
+            at += part
+            assert frontier.size == at
+            assert frontier.root() == tree.root_of(leaves[:at])
+
+
 def test_another_implementation_gives_same_roots():
     other, frontier = InmemoryTree(algorithm="sha256"), tree.Frontier()
     for index in range(130):
