@@ -62,6 +62,7 @@ def serve(
         socket = config.bind_socket()
     except SystemExit:
         raise typer.Exit(_CANNOT) from None
+    socket.listen()  # from here on a browser that comes too early waits
     typer.echo(plain(f"{len(shelf)} logs at http://{_shown(bind)}:{socket.getsockname()[1]}/  (Ctrl-C ends)"))
     uvicorn.Server(config).run(sockets=[socket])
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 from typer.testing import CliRunner
 
@@ -66,6 +68,8 @@ class Desk:
             )
             return ran.stdout
         arguments = shlex.split(_CONTENT.sub(_content, command))
+        if arguments[1] == "serve":
+            return _served(arguments[1:])
         return CliRunner().invoke(app, arguments[1:]).output
 
     def show(self, name: str, text: str) -> None:
@@ -75,3 +79,16 @@ class Desk:
 
 def _content(found: re.Match[str]) -> str:
     return " ".join(Path(name).read_text("utf-8").strip() for name in found[1].split())
+
+
+def _served(arguments: list[str]) -> str:
+    """What a server says when it is up; it answers, and Ctrl-C ends it."""
+    command = [sys.executable, "-c", "from crawler.cli import app; app()", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            said = server.stdout.readline() if server.stdout else ""
+            with urlopen(re.findall(r"http://\S+", said)[0], timeout=30) as page:
+                assert page.status == 200
+        finally:
+            server.send_signal(signal.SIGINT)
+    return said
