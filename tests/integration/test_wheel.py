@@ -201,21 +201,60 @@ def test_knockfirst_crawl_and_verify_run_from_the_wheel(installed, elsewhere, se
     assert NO_LIST["KNOCKFIRST_NO_BLOCKLIST"] in told.stdout
 
 
-def test_auditors_need_no_scrapy(installed, elsewhere, tmp_path):
-    """The command with Scrapy and Twisted out of reach has the auditors' verbs, and not the others."""
-    script = """
+NO_CRAWLER = """
 import sys
 class Gone:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ("scrapy", "twisted", "h11"):
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Gone())
-sys.argv = ["knockfirst", "--help"]
-from crawler.cli import main
-main()
+from crawler import cli
 """
+
+
+def test_auditors_need_no_scrapy(installed, elsewhere, tmp_path):
+    """The command with Scrapy and Twisted out of reach has the auditors' verbs, and not the others."""
     crawl, _ = elsewhere(None)
-    ran = crawl.run([installed, "-c", script], cwd=tmp_path)
+    ran = crawl.run([installed, "-c", f"{NO_CRAWLER}\nsys.argv = ['knockfirst', '--help']\ncli.main()"], cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "verify" in ran.stdout
     assert "bot-page" not in ran.stdout
+
+
+def test_folder_is_verified_explained_proved_and_reported_where_there_is_no_scrapy(
+    installed, elsewhere, serve, tmp_path
+):
+    site = serve({
+        "a.example": {
+            "/robots.txt": robots("User-agent: *\nDisallow: /private\n"),
+            "/": page("/private"),
+            "/private": page(text="private"),
+        }
+    })  # fmt: skip
+    crawl, _ = elsewhere(site)
+    assert crawl.run(crawl.web(site.url("a.example/"))).returncode == 0
+    given, auditor = tmp_path / "given", tmp_path / "auditor"
+    crawl.out.rename(given)
+    auditor.mkdir()
+    url = site.url("a.example/private")
+    commands = {
+        "verified": ["verify", str(given)],
+        "explained": ["explain", str(given), url],
+        "proved": ["proof", str(given), url, "--to", "page.tlog-proof"],
+        "checked": ["proof", "check", "page.tlog-proof"],
+        "all of the site": ["proof", str(given), "--site", "a.example", "--to", "site.tlog-proof"],
+        "consistent": ["consistency", str(given / "log" / "checkpoint"), str(given)],
+        "reported": ["report", str(given), "--kind", "summary", "--to", "reports"],
+    }
+    steps = f"for words in {list(commands.values())!r}:\n    assert not cli.app(words, standalone_mode=False), words"
+    ran = crawl.run([installed, "-c", f"{NO_CRAWLER}\n{steps}"], cwd=auditor)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    for says in ("L3, replay of every decision by the rules in force: nothing differs", "refused, robots.disallow",
+                 "Proved: this is entry", "begin with", "2 URLs of 1 sites."):  # fmt: skip
+        assert says in ran.stdout
+    alone = auditor / "verifier.py"
+    alone.write_bytes((PROJECT / "provenance" / "standalone.py").read_bytes())
+    for words in (["log", str(given)], ["proof", "page.tlog-proof"], ["proof", "site.tlog-proof"]):
+        ran = crawl.run([sys.executable, "-I", alone, *words], cwd=auditor)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert json.loads((auditor / "reports" / "summary.json").read_text())["fields"]["2.3"]["value"] is True
