@@ -151,6 +151,12 @@ class Door:
             return url, False
         return masked(url, self.rules.policy.secret_keys, self._mask_key), True
 
+    def _as_shown(self, decision: Decision) -> Decision:
+        """The decision as its entry shows it: a redirect may lead to a URL that carries a secret."""
+        if not decision.location:
+            return decision
+        return msgspec.structs.replace(decision, location=self.shown(decision.location)[0])
+
     def _begin(self, visit: Visit) -> _Attempt:
         lease, errand = visit.lease, visit.errand
         attempt = _Attempt(
@@ -221,7 +227,7 @@ class Door:
         identical = decision.verdict is Verdict.UNCHANGED and decision.reason == "payload.identical"
         final = decision.verdict is not Verdict.DEFERRED
         recorded = self.recorder.decision(
-            decision,
+            self._as_shown(decision),
             fetched,
             revisits=attempt.revisits if identical else None,
             teaser=self.rules.teaser(facts) if decision.reason == TEASER else "",

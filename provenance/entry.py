@@ -352,7 +352,7 @@ class DecisionEntry(_Leaf, frozen=True, kw_only=True, tag="decision"):
         consulted: per document or carrier looked at, `seq` of its evidence, or what came of it in a word.
         read_as: what came of a document, in a word, where that is not the outcome of its evidence ("soft-404").
         config: `seq` of the config entry in force.
-        target: where a redirect led.
+        target: where a redirect led, secrets masked as in `url`.
         wait: seconds that the host asked us to wait.
         http: the exchange in figures, when a head arrived.
         warc: records of the exchange, each in warc/ or evidence/.

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 import tldextract
 
+_MASK: Final = "masked-"
+_MASK_DIGITS: Final = 16
 _IPV4: Final = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
@@ -41,18 +43,28 @@ def masked(url: str, secret_keys: Collection[str], key: bytes) -> str:
 
     Equal secrets give equal digests within one crawl, and nobody without the key can try candidates.
     """
+    return _replaced(
+        url, secret_keys, lambda text: _MASK + hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:_MASK_DIGITS]
+    )
 
-    def digest(text: str) -> str:
-        return "masked-" + hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:16]
 
+def is_masked_form(shown: str, url: str, secret_keys: Collection[str]) -> bool:
+    """Whether `masked` makes `shown` of a URL, under whatever key."""
+    placeholder = "\x00"
+    plain = re.escape(_replaced(url, secret_keys, lambda _: placeholder))
+    return bool(re.fullmatch(plain.replace(re.escape(placeholder), f"{_MASK}[0-9a-f]{{{_MASK_DIGITS}}}"), shown))
+
+
+def _replaced(url: str, secret_keys: Collection[str], instead: Callable[[str], str]) -> str:
+    """The URL with something else in the place of each secret."""
     parts = urlsplit(url)
     userinfo, at, host = parts.netloc.rpartition("@")
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     if any(name.lower() in secret_keys for name, _ in pairs):
         query = "&".join(
-            f"{quote(name)}={digest(value) if name.lower() in secret_keys else quote(value)}" for name, value in pairs
+            f"{quote(name)}={instead(value) if name.lower() in secret_keys else quote(value)}" for name, value in pairs
         )
     else:
         query = parts.query
-    netloc = f"{digest(userinfo)}@{host}" if at else host
+    netloc = f"{instead(userinfo)}@{host}" if at else host
     return urlunsplit((parts.scheme, netloc, parts.path, query, ""))

@@ -29,6 +29,7 @@ from provenance.entry import (
 from provenance.installed import code_digest
 from provenance.kept_rules import RulesError, load_rules
 from provenance.material import Reader
+from provenance.naming import is_masked_form
 from provenance.report import Level
 from provenance.rules import Rules
 from provenance.segments import Leaf
@@ -99,7 +100,7 @@ class Attempts:
         hops = self._hops(entry)
         if hops is None:
             left.gone["url"] = "the entry on the URL that redirected here was erased"
-        again = decide_again(rules, entry, recorded, left, hops or ())
+        again = _as_shown(decide_again(rules, entry, recorded, left, hops or ()), recorded, rules)
         return Case(
             entry=entry,
             file=file,
@@ -200,6 +201,16 @@ class Replay:
         found = compare(case)
         if found:
             self._level.differs(file, f"line {line}", found, _KEEP)
+
+
+def _as_shown(again: Again, recorded: Decision, rules: Rules) -> Again:
+    """The redirect's target as the entry shows it, where that is the same with its secrets masked."""
+    if again.decision is None or not again.decision.location or not recorded.location:
+        return again
+    if not is_masked_form(recorded.location, again.decision.location, rules.policy.secret_keys):
+        return again
+    decision = msgspec.structs.replace(again.decision, location=recorded.location)
+    return msgspec.structs.replace(again, decision=decision)
 
 
 _BASES: Final = {"bytes": "read again from bytes", "signals": "decided again from recorded signals"}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provenance.naming import masked, registrable_domain, surt
+from provenance.naming import is_masked_form, masked, registrable_domain, surt
 from provenance.rules import Rules
 from reservations.urls import canonical_url, faults
 
@@ -74,6 +74,17 @@ def test_whatever_the_rules_call_a_secret_is_not_shown(key, secret, other):
     url = canonical_url(f"https://a.example/x?{other}{key}={secret}&e=1")
     assert faults(url, RULES.policy) == "url.secret"
     assert secret not in masked(url, RULES.policy.secret_keys, KEY)
+
+
+def test_masked_form_of_a_url_is_known_without_the_key():
+    url = "https://user:p@a.example/x?q=1&password=s3cret"
+    shown = masked(url, SECRETS, KEY)
+    assert is_masked_form(shown, url, SECRETS)
+    assert not is_masked_form(url, url, SECRETS)
+    assert not is_masked_form(shown.replace("q=1", "q=2"), url, SECRETS)
+    assert not is_masked_form(shown.replace("a.example", "axexample"), url, SECRETS)
+    assert not is_masked_form(shown[:-1] + "g", url, SECRETS)
+    assert is_masked_form("https://a.example/x", "https://a.example/x", SECRETS)
 
 
 @given(
