@@ -1,4 +1,4 @@
-"""Writes docs/schemas/*.json, JSON Schemas of our data files for editors, from the definitions that read them.
+"""Writes docs/schemas/*.json: of our data files for editors, of reports for their readers, from the definitions.
 
 .venv/bin/python .ci/schemas.py
 """
@@ -11,12 +11,13 @@ from typing import Final
 
 import msgspec
 
+from provenance.reports.files import Form
 from reservations.definition import Protocol
 from reservations.policy import Policy
 from reservations.readers.tokens import TokenList
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "docs/schemas"
-_KINDS: Final = {"protocol": Protocol, "policy": Policy, "tokens": TokenList}
+_KINDS: Final = {"protocol": Protocol, "policy": Policy, "tokens": TokenList, "report": Form}
 
 
 def schemas() -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
@@ -15,6 +15,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from provenance.checkpoint import CheckpointError, Verifier
+from provenance.entry import Entry
 from provenance.finality import superseded
 from provenance.kept_rules import RulesError, load_rules
 from provenance.proof import ProofError, read_verifier
@@ -24,12 +25,13 @@ from provenance.reports.document import Document
 from provenance.reports.summary import summary
 from provenance.reports.tally import Progress, Tally, read_log
 from provenance.rules import Rules
-from provenance.segments import LogError, read_entries
+from provenance.segments import LogError, read_entries, segments
 from provenance.terminal import plain, progress_bar
 from provenance.verbs import Keys
 
 _NOT_SIGNED: Final = 1
 _UNREADABLE: Final = 2
+_TELL_EVERY: Final = 4_096
 
 
 class Kind(StrEnum):
@@ -87,7 +89,7 @@ def report(
 
 
 def _read(folders: Sequence[Path], keys: Sequence[str], tell: Progress | None) -> list[Tally]:
-    dropped = _dropped(folders) if len(folders) > 1 else {}
+    dropped = _dropped(folders, tell) if len(folders) > 1 else {}
     tallies: dict[str, Tally] = {}
     for folder in folders:
         key = _key_of(folder, keys)
@@ -104,12 +106,22 @@ def _key_of(folder: Path, keys: Sequence[str]) -> str:
     return next((key for key in keys if Verifier.parse(key.strip()).name == name), keys[0] if keys else "")
 
 
-def _dropped(folders: Sequence[Path]) -> dict[str, list[int]]:
+def _dropped(folders: Sequence[Path], tell: Progress | None) -> dict[str, list[int]]:
     """Of several logs, the last words that a last word in another one replaces."""
     found: dict[str, list[int]] = defaultdict(list)
-    for one in superseded((str(folder), entry) for folder in folders for _, entry in read_entries(folder / "log")):
+    for one in superseded((str(folder), entry) for folder in folders for entry in _entries(folder, tell)):
         found[one.origin].append(one.seq)
     return found
+
+
+def _entries(folder: Path, tell: Progress | None) -> Iterator[Entry]:
+    total = sum(path.stat().st_size for path in segments(folder / "log"))
+    done = 0
+    for number, (line, entry) in enumerate(read_entries(folder / "log"), 1):
+        done += len(line)
+        if tell is not None and not number % _TELL_EVERY:
+            tell(f"last words of {folder.name}", min(done, total), total)
+        yield entry
 
 
 def _rules(tallies: Sequence[Tally]) -> list[Rules]:

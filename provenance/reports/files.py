@@ -5,11 +5,12 @@ The folder that a report is written to may be a stranger's: nothing in it is fol
 
 from __future__ import annotations
 
+import json
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -63,29 +64,72 @@ def _tables(document: Document) -> Iterator[Table]:
 # -- JSON and CSV ------------------------------------------------------------------------------------------------------
 
 
+class Field(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One field of the JSON form.
+
+    Attributes:
+        title: what it is about.
+        answered_by: the log, or the provider, for whom it is left open.
+        told: the answer in sentences.
+        value: the answer for programs, where it is more than the sentences.
+        tables: rows by table, each an object by column.
+    """
+
+    title: str
+    answered_by: Literal["log", "provider"]
+    told: tuple[str, ...]
+    value: Any = None
+    tables: dict[str, tuple[dict[str, Cell], ...]] = {}
+
+
+class Form(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON form of a report; docs/schemas/report.json is made from it.
+
+    Attributes:
+        report: "summary" or "crawl".
+        format: `FORMAT`.
+        title, about: what it is.
+        warnings: what a reader must know first.
+        made_from: the signed heads of the logs.
+        fields: by the template's code, or by a word.
+    """
+
+    report: str
+    format: int
+    title: str
+    about: tuple[str, ...]
+    warnings: tuple[str, ...]
+    made_from: tuple[Made, ...]
+    fields: dict[str, Field]
+
+
 def as_json(document: Document) -> str:
-    """The report for programs: fields by code, tables as lists of objects."""
-    tree = {
-        "report": document.name,
-        "format": FORMAT,
-        "title": document.title,
-        "about": document.about,
-        "warnings": document.warnings,
-        "made_from": document.made_from,
-        "fields": {section.code: _field(section) for section in document.sections},
-    }
-    return msgspec.json.format(msgspec.json.encode(tree), indent=1).decode() + "\n"
-
-
-def _field(section: Section) -> dict[str, Any]:
-    keys = {table.name: [column.key for column in table.columns] for table in section.tables}
-    tables = {
-        table.name: [dict(zip(keys[table.name], row, strict=True)) for row in table.rows] for table in section.tables
-    }
-    field = {"title": section.title, "answered_by": section.by, "told": section.told}
-    return (
-        field | ({"value": section.value} if section.value is not None else {}) | ({"tables": tables} if tables else {})
+    """The report for programs, in ASCII: strangers' text does nothing on a terminal either."""
+    form = Form(
+        report=document.name,
+        format=FORMAT,
+        title=document.title,
+        about=document.about,
+        warnings=document.warnings,
+        made_from=document.made_from,
+        fields={section.code: _field(section) for section in document.sections},
     )
+    return json.dumps(msgspec.to_builtins(form), indent=1) + "\n"
+
+
+def _field(section: Section) -> Field:
+    return Field(
+        title=section.title,
+        answered_by=section.by,
+        told=section.told,
+        value=section.value,
+        tables={table.name: tuple(_objects(table)) for table in section.tables},
+    )
+
+
+def _objects(table: Table) -> Iterator[dict[str, Cell]]:
+    keys = [column.key for column in table.columns]
+    return (dict(zip(keys, row, strict=True)) for row in table.rows)
 
 
 def as_csv(table: Table) -> str:

@@ -41,6 +41,7 @@ _MAX_KNOWN: Final = 4_096
 _GROUP: Final = 4_096
 _NONE: Final = -1
 _KEPT: Final = Verdict.KEPT
+_ERASED: Final = b'{"t":"erased"'
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
@@ -206,7 +207,12 @@ class _Words:
         media_type = self._types.get(declared) or self._media_type(declared)
         training = not TRAINING.isdisjoint(entry.open)
         kind = (entry.site, entry.verdict, entry.reason, media_type, entry.ts[:10], training)
-        self._kind_of.append(self._count(kind, size))
+        number = self._numbers.get(kind)
+        if number is None:
+            number = self._new(kind)
+        self._urls[number] += 1
+        self._octets[number] += size
+        self._kind_of.append(number)
         self._size_of.append(size)
 
     def pass_over(self) -> None:
@@ -254,15 +260,18 @@ class _Words:
             if urls
         ]
 
-    def _count(self, kind: _Kind, size: int) -> int:
+    def _count(self, kind: _Kind, size: int) -> None:
         number = self._numbers.get(kind)
         if number is None:
-            number = self._numbers[kind] = len(self._kinds)
-            self._kinds.append(kind)
-            self._urls.append(0)
-            self._octets.append(0)
+            number = self._new(kind)
         self._urls[number] += 1
         self._octets[number] += size
+
+    def _new(self, kind: _Kind) -> int:
+        number = self._numbers[kind] = len(self._kinds)
+        self._kinds.append(kind)
+        self._urls.append(0)
+        self._octets.append(0)
         return number
 
     def _media_type(self, declared: str) -> str:
@@ -310,7 +319,7 @@ class _Reading:
 
     def _line(self, line: bytes, path: Path, number: int) -> None:
         try:
-            erased = as_erased(line)
+            erased = as_erased(line) if line.startswith(_ERASED) else None
             entry = _decode(line) if erased is None else erased
         except ValueError as error:
             raise LogError(f"{path}:{number}: no entry ({error}). Run `knockfirst verify`") from error

@@ -34,7 +34,7 @@ def test_protocols_page_names_every_protocol_and_carrier():
             assert all(f"`{path}`" in page for path in (document.path, *document.also_at))
 
 
-@pytest.mark.parametrize("name", ["protocol.json", "policy.json", "tokens.json"])
+@pytest.mark.parametrize("name", ["protocol.json", "policy.json", "tokens.json", "report.json"])
 def test_schema_is_up_to_date(name):
     made = script("schemas").schemas()[name]
     assert (ROOT / "docs/schemas" / name).read_text("utf-8") == made, "run: .venv/bin/python .ci/schemas.py"

@@ -16,7 +16,7 @@ from provenance import keys
 from provenance.entry import ConfigEntry, DecisionEntry, Http, RunEntry, SealEntry, Weaker
 from provenance.log import LogWriter
 from provenance.reports.crawl import crawl
-from provenance.reports.files import as_csv, as_json, as_markdown, write
+from provenance.reports.files import Form, as_csv, as_json, as_markdown, write
 from provenance.reports.html import SHOWN, as_html
 from provenance.reports.summary import listed, modality, percent, summary
 from provenance.reports.tally import read_log
@@ -137,6 +137,13 @@ def test_summary_of_nothing_kept_says_so(crawled, rules):
 def test_same_log_gives_the_same_report(sites, rules):
     one, other = (summary([read_log(sites)], [rules]) for _ in range(2))
     assert (as_json(one), as_html(one), as_markdown(one)) == (as_json(other), as_html(other), as_markdown(other))
+
+
+def test_json_is_of_the_form_that_the_schema_describes_and_plain_ascii(hostile):
+    for document in hostile:
+        text = as_json(document)
+        assert text.isascii()
+        assert msgspec.json.decode(text, type=Form).report == document.name
 
 
 @pytest.mark.parametrize(
