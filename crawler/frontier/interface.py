@@ -99,7 +99,7 @@ class Lease(msgspec.Struct, frozen=True):
     """The right, and the duty, to ask for one URL now.
 
     Attributes:
-        id: unique and growing over the life of the crawl, across restarts.
+        id: unique over the life of the crawl, and growing from one lease of an authority to its next.
         url: as it was pushed.
         authority: as it was pushed; nobody else holds a lease on it.
         payload: as it was pushed.
@@ -356,6 +356,19 @@ class Recent:
         if len(self._young) >= self._size:
             self._old, self._young = self._young, set()
         self._young.add(hash(url))
+
+    def unfamiliar(self, found: Sequence[Found]) -> list[tuple[int, Found]]:
+        """What was not met lately, with its fingerprint: only this is worth a look at the storage.
+
+        Raises:
+            FrontierError: one of them cannot be kept.
+        """
+        items = []
+        for one in found:
+            if one.url not in self:
+                check_found(one)
+                items.append((fingerprint(one.url), one))
+        return items
 
 
 @lru_cache(maxsize=65536)

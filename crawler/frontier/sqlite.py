@@ -26,7 +26,6 @@ from crawler.frontier.interface import (
     WorkerStatus,
     check_found,
     check_outcome,
-    fingerprint,
 )
 from crawler.frontier.sqlite_store import Store
 
@@ -90,7 +89,7 @@ class SqliteFrontier:
 
     async def push(self, found: Sequence[Found]) -> int:
         """See `Frontier.push`."""
-        items = self._unfamiliar(found)
+        items = self._recent.unfamiliar(found)
         if not items:
             return 0
         new, held = await self._do(Store.push, items)
@@ -119,7 +118,7 @@ class SqliteFrontier:
         for outcome in outcomes:
             check_outcome(outcome)
         children = [child for outcome in outcomes for child in outcome.children]
-        self._remember(await self._do(Store.finish, tuple(outcomes), self._unfamiliar(children)))
+        self._remember(await self._do(Store.finish, tuple(outcomes), self._recent.unfamiliar(children)))
 
     async def next_due(self) -> float | None:
         """See `Frontier.next_due`."""
@@ -207,15 +206,6 @@ class SqliteFrontier:
         if thread is not None:
             await asyncio.get_running_loop().run_in_executor(thread, self._store.close)
             thread.shutdown()
-
-    def _unfamiliar(self, found: Sequence[Found]) -> list[tuple[int, Found]]:
-        """What was not met lately, with its fingerprint: only this is worth a look at the file."""
-        items = []
-        for one in found:
-            if one.url not in self._recent:
-                check_found(one)
-                items.append((fingerprint(one.url), one))
-        return items
 
     def _remember(self, held: Sequence[str]) -> None:
         for url in held:

@@ -42,7 +42,7 @@ _NEXT_DUE: Final = f"""SELECT min(at) FROM (
  SELECT * FROM (SELECT ready_at AS at FROM host
   WHERE ready_at IS NOT NULL AND address NOT IN {_FULL} ORDER BY ready_at LIMIT 1)
  UNION ALL SELECT min(expires_at) FROM lease
-  WHERE worker != ?2 AND (url != '' OR EXISTS (SELECT 1 FROM queue WHERE host = lease.host)))"""  # noqa: S608
+  WHERE worker != ?2)"""  # noqa: S608
 
 _NO_LIMIT: Final = 2**62
 
@@ -75,8 +75,7 @@ class Store:
             return []
         with self._file.transaction():
             self._sql("DELETE FROM origin WHERE expires_at <= ?", now)
-            # What was asked for under a hold is not known: nobody's, it keeps its host closed to the end of its term.
-            self._sql("UPDATE lease SET worker = '' WHERE worker = ? AND url = ''", self._worker)
+            self._end_holds()
             self._sql("UPDATE lease SET losses = losses + 1 WHERE worker = ?", self._worker)
             self.renew("", now)
             return [Lease(*row) for row in self._sql(_LEASES, self._worker)]
@@ -407,6 +406,14 @@ class Store:
             *(host, address, self._worker, now + self._limits.lease_s, *row),
         )
         return cursor.lastrowid or 0
+
+    def _end_holds(self) -> None:
+        """What an earlier process asked for under them is not known: their hosts stay closed to the end of the term."""
+        query = "SELECT id, host, expires_at FROM lease WHERE worker = ? AND url = ''"
+        for number, host, expires_at in self._sql(query, self._worker).fetchall():
+            self._sql("DELETE FROM lease WHERE id = ?", number)
+            self._sql("UPDATE host SET free_at = max(free_at, ?) WHERE id = ?", expires_at, host)
+            self._sql(_READY, host)
 
     def _expire(self, now: float) -> None:
         """Queue again what other workers were lost with. What a worker holds itself it knows."""

