@@ -93,13 +93,18 @@ def sitemap_urls(body: bytes) -> Iterator[SitemapUrl]:
         return
     count = 0
     for _, element in parser.read_events():
-        name = etree.QName(element.tag).localname if isinstance(element.tag, str) else ""
+        name = _local(element.tag)
         if name == "loc" and element.text and count < MOST_SITEMAP_URLS:
             parent = element.getparent()
-            holder = etree.QName(parent.tag).localname if parent is not None and isinstance(parent.tag, str) else ""
+            holder = _local(parent.tag) if parent is not None else ""
             if holder in ("url", "sitemap"):
                 count += 1
                 yield SitemapUrl(element.text.strip(), holder == "sitemap")
+
+
+def _local(tag: object) -> str:
+    """A tag without its namespace; "" of a comment. Names that XML forbids are what broken files hold."""
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
 def _text_sitemap(body: bytes) -> Iterator[SitemapUrl]:

@@ -166,6 +166,10 @@ def test_inflation_is_bounded(monkeypatch):
     assert len(urls(gzip.compress(b"https://a.example/\n" * 10_000))) <= 6
 
 
+def test_sitemap_with_names_that_xml_forbids_is_read():
+    assert urls("<?x?><urlset><:/>" + ENTRY.format("https://a.example/")) == ["https://a.example/"]
+
+
 @pytest.mark.fuzz
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_sitemap_without_error(body):
