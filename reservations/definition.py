@@ -138,13 +138,14 @@ class HttpField(_Table, frozen=True, kw_only=True):
 
 
 class HtmlMeta(_Table, frozen=True, kw_only=True):
-    """A `<meta>` of HTML. `tokens`: the same content under our own product token as name counts too."""
+    """A `<meta>`. `tokens`: counts under our own product token as name too; `to`: token of whom it speaks to, or ""."""
 
     name: str
     syntax: Syntax
     label: str = ""
     standard: bool = True
     tokens: bool = False
+    to: str = ""
 
 
 class FileProperty(_Table, frozen=True, kw_only=True):

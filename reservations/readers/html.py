@@ -315,10 +315,11 @@ def _signals(found: Found, reader: Meta, wanted: Wanted, media_type: str, *, emb
     place = Place("html_meta", "body", f"meta {found.number}", found.text)
     for reading in SYNTAX[meta.syntax]([found.content], meta.label or meta.name, vocabulary, wanted.ours):
         stated = reading.weakened(*odd) if odd else reading
-        if found.name in wanted.others:
-            stated = stated._replace(addressed_to="others", addressee=found.name)
-        elif found.name in wanted.ours:
+        addressee = meta.to.lower() or found.name
+        if addressee in wanted.ours:
             stated = stated._replace(addressed_to="us")
+        elif meta.to or addressee in wanted.others:
+            stated = stated._replace(addressed_to="others", addressee=addressee)
         signal = vocabulary.signal(stated, place, media_type, embedding=embedding)
         if signal is not None:
             yield signal

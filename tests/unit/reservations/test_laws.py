@@ -54,11 +54,14 @@ _AI_TXT = st.lists(
     max_size=5,
 ).map("\n".join)  # fmt: skip
 _TRUST = st.sampled_from(["", "datatrainingallowed=no", "datatrainingallowed=yes", "datatrainingallowed: no", "x=y"])
+_TERMS = st.sampled_from(
+    ["", "<p>Text and data mining is permitted.</p>", "<p>Text and data mining is prohibited.</p>", "<p>Bread.</p>"]
+)
 _FIELDS = st.sampled_from(
     [
         ("tdm-reservation", "0"), ("tdm-reservation", "1"), ("tdm-reservation", "yes"),
         ("tdm-policy", "https://lic.example/p.json"), ("Content-Usage", "train-ai=y"), ("Content-Usage", "ai=n,"),
-        ("X-Robots-Tag", "noai"), ("X-Robots-Tag", "ccbot: noai"), ("X-Robots-Tag", "noarchive"),
+        ("X-Robots-Tag", "noai"), ("ai-policy", "no"), ("X-Robots-Tag", "ccbot: noai"), ("X-Robots-Tag", "noarchive"),
         ("Content-Type", "text/html"), ("Content-Type", "text/html; charset=utf-16"), ("Content-Type", "text/xml"),
         ("Link", '</l.xml>; rel=license; type="application/rsl+xml"'),
         ("Link", "<https://creativecommons.org/publicdomain/zero/1.0/>; rel=license"),
@@ -73,6 +76,8 @@ _MARKUP = st.lists(
             f'<script type="application/rsl+xml">{NO}</script>', f'<script type="application/rsl+xml">{YES}</script>',
             '<link rel="license" href="https://creativecommons.org/licenses/by-nc/4.0/">',
             '<script type="application/ld+json">{"@type":"Article","license":"x","isAccessibleForFree":true}</script>',
+            '<meta name="genai" content="yes">', '<meta name="chatgpt:crawl" content="allow">', '<a href="/terms">x',
+            '<meta name="gemini:index" content="deny">',
         ]
     ),
     max_size=4,
@@ -96,6 +101,7 @@ def whole_facts(draw):
         "/.well-known/trust.txt": ABSENT,
         "/l.xml": answer(draw(_LICENCES), draw(statuses)),
         "https://lic.example/l.xml": answer(draw(_LICENCES), draw(statuses)),
+        "/terms#legal": answer(draw(_TERMS), draw(statuses)),
         "https://lic.example/p.json": answer('{"permission": [{"action": "tdm:mine"}]}', draw(statuses)),
     }
     body = f"<!doctype html><head>{draw(_MARKUP)}</head><body>{draw(_MARKUP)}x".encode()
@@ -121,6 +127,15 @@ def with_document(key, text):
 def with_header(*field):
     return lambda facts: msgspec.structs.replace(
         facts, head=msgspec.structs.replace(facts.head, headers=(*facts.head.headers, Header(*field)))
+    )
+
+
+def without_header(name):
+    return lambda facts: msgspec.structs.replace(
+        facts,
+        head=msgspec.structs.replace(
+            facts.head, headers=tuple(field for field in facts.head.headers if field.name != name)
+        ),
     )
 
 
@@ -151,6 +166,12 @@ ADDITIONS = {
     "link element": with_markup('<link rel="license" type="application/rsl+xml" href="https://lic.example/no.xml">'),
     "by-nc": with_markup('<link rel="license" href="https://creativecommons.org/licenses/by-nc/4.0/">'),
     "trust": with_document("/.well-known/trust.txt", "datatrainingallowed=no"),
+    "home-made meta": with_markup('<meta name="ai-policy" content="deny">'),
+    "metas for models": with_markup(
+        '<meta name="chatgpt:crawl" content="deny"><meta name="claude:index" content="no">'
+    ),
+    "terms": with_document("/terms#legal", "<p>Text and data mining under § 44b UrhG is reserved.</p>"),
+    "likely terms": with_document("/agb#legal", "<p>You may not use our texts to train artificial intelligence.</p>"),
 }
 LINES = ["Disallow: /", "Content-Signal: ai-train=no", "Content-Usage: train-ai=n", "DisallowAITraining: /",
          "License: https://lic.example/no.xml"]  # fmt: skip
@@ -163,6 +184,8 @@ LINES = ["Disallow: /", "Content-Signal: ai-train=no", "Content-Usage: train-ai=
 def test_added_refusal_never_opens_a_use(registry, policy, addition, profile, facts):
     policy = msgspec.structs.replace(policy, profile=profile)
     facts = with_document("https://lic.example/no.xml", NO)(facts)
+    if addition == "tdm header":  # beside a policy, "1" is no plain refusal: it stands on the policy's terms (P03)
+        facts = without_header("tdm-policy")(facts)
     before = closed(registry, facts, policy)
     assert before <= closed(registry, ADDITIONS[addition](facts), policy)
 

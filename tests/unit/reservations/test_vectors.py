@@ -22,8 +22,8 @@ def test_reservation_case_agrees(kind, case, registry, policy):
     assert run_case(kind, case, registry, policy) is None
 
 
-@pytest.mark.parametrize(("kind", "case"), _cases("sentences.json"))
-def test_case_of_linked_terms_agrees(kind, case, registry, policy):
+@pytest.mark.parametrize(("kind", "case"), [*_cases("sentences.json"), *_cases("metas.json")])
+def test_case_of_sentences_and_metas_agrees(kind, case, registry, policy):
     assert run_case(kind, case, registry, policy) is None
 
 
