@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import hashlib
 import logging
@@ -25,8 +26,9 @@ from crawler.download.limits import Limits
 from crawler.download.tls import client_context
 from crawler.fleet import LeaseLostError, Membership
 from crawler.frontier import MAX_PAYLOAD_BYTES, Lease, Outcome, open_frontier
+from crawler.frontier.account import Told
 from crawler.frontier.errand import MOST_HOPS, Errand, found
-from crawler.frontier.interface import EPOCH, MOST_LOSSES, OutdatedError
+from crawler.frontier.interface import EPOCH, MOST_LOSSES, FrontierError, OutdatedError
 from crawler.in_force import RulesInForce
 from crawler.listing import ListRefusedError
 from crawler.options import Fault, Options
@@ -218,7 +220,15 @@ class Crawl:
 
     def _tell(self) -> str:
         """What the operator is shown of this worker."""
-        return msgspec.json.encode({"verdicts": self.finals, "under_way": len(self.visits)}).decode()
+        return msgspec.json.encode(
+            Told(
+                verdicts={str(verdict): number for verdict, number in self.finals.items()},
+                under_way=len(self.visits),
+                rules=self.rules.digest,
+                lease_s=self.options.lease_s,
+                ended=self.closing,
+            )
+        ).decode()
 
     def _new_recorder(self, entered: set[str]) -> Recorder:
         return Recorder(
@@ -550,6 +560,8 @@ class Crawl:
         if self._keeping_up is not None:
             self._keeping_up.cancel()
             await asyncio.gather(self._keeping_up, return_exceptions=True)
+            with contextlib.suppress(FrontierError):
+                await self.membership.renew(self._tell())  # the last that is heard of this worker
 
     async def _settle_visits(self) -> None:
         """Ends every lease that is still open: what was stored is finished, what was not is given back."""

@@ -20,7 +20,7 @@ from rich.console import Console
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 
-from crawler import identity
+from crawler import frontier_verbs, identity
 from crawler.botpage import bot_page_html
 from crawler.check import Step, check_url
 from crawler.download.addresses import AddressGuard, parse_resolve
@@ -47,6 +47,7 @@ Token = Annotated[str, typer.Option(envvar="KNOCKFIRST_TOKEN", help="Product tok
 
 def add_to(app: typer.Typer) -> None:
     """Adds the verbs."""
+    app.add_typer(frontier_verbs.app)
     app.command(
         epilog="Example: knockfirst crawl seeds.txt --operator 'Example Lab' --contact https://example.org/bot "
         "-s KNOCKFIRST_NO_BLOCKLIST='trial of ten sites of our own'"
