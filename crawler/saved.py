@@ -18,6 +18,7 @@ import msgspec
 
 from provenance.message import MessageError, read_content, read_head
 from provenance.rules import Rules
+from reservations.declarations import snapshots_beside
 from reservations.model import Answer, Decision, Facts, Head, Header, Want, Wants
 from reservations.urls import UrlError, canonical_url
 
@@ -32,6 +33,8 @@ _LENGTH: Final = re.compile(rb"(?im)^content-length:[ \t]*(\d{1,15})[ \t]*\r?$")
 _TARGET: Final = re.compile(rb"(?im)^warc-target-uri:[ \t]*<?([^\s>]+)>?[ \t]*\r?$")
 _RESPONSE: Final = re.compile(rb"(?im)^warc-type:[ \t]*response[ \t]*\r?$")
 _WARC: Final = (".warc", ".warc.gz")
+#: What the name of an ONIX record ends with that lies beside the file that it is about.
+BESIDE: Final = ".onix.xml"
 
 
 class SavedError(Exception):
@@ -75,6 +78,22 @@ def read_file(path: Path, url: str, media_type: str) -> Saved:
         raise SavedError(f"{path}: larger than {_MAX_RECORD} bytes")
     declared = media_type or mimetypes.guess_type(path.name)[0] or ""
     return Saved(url, Head(status=200, headers=(Header("Content-Type", declared),) if declared else ()), body)
+
+
+def rules_beside(path: Path, rules: Rules) -> Rules:
+    """The rules with what the ONIX record beside a file (`FILE.onix.xml`) says of it; without one, the rules as given.
+
+    Raises:
+        SavedError: a record is there and cannot be read.
+    """
+    beside = path.with_name(path.name + BESIDE)
+    if not beside.exists():
+        return rules
+    try:
+        snapshots = snapshots_beside(rules.registry.protocols, beside.read_bytes(), path.read_bytes(), beside.name)
+    except (OSError, ValueError) as error:
+        raise SavedError(f"{beside}: {error}") from error
+    return Rules(msgspec.structs.replace(rules.bundle, protocols={**rules.bundle.protocols, **snapshots}))
 
 
 def read_warc(path: Path) -> Iterator[Saved]:

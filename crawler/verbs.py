@@ -26,7 +26,7 @@ from crawler.check import Step, check_url
 from crawler.download.addresses import AddressGuard, parse_resolve
 from crawler.download.client import Client
 from crawler.download.tls import client_context
-from crawler.saved import Checked, Saved, SavedError, decide, documents_in, is_warc, read_file, read_warc
+from crawler.saved import Checked, Saved, SavedError, decide, documents_in, is_warc, read_file, read_warc, rules_beside
 from provenance.answers_table import answers_table
 from provenance.rules import Rules
 from provenance.terminal import plain
@@ -133,7 +133,8 @@ def check(
 ) -> None:
     """Look at one URL now, or at a saved file or WARC file: what would be decided, and what each protocol answers.
 
-    Nothing is stored; no blocklist is asked. What was not saved with a file counts as absent, and is named.
+    Nothing is stored; no blocklist is asked. What was not saved with a file counts as absent, and is named. An ONIX
+    record beside a saved file, FILE.onix.xml, is read with it.
     """
     path = Path(target)
     saved = "://" not in target and path.exists()
@@ -210,6 +211,7 @@ def _check_saved(path: Path, rules: Rules, url: str, media_type: str, *, as_json
         listed = (one for one in read_warc(path) if not wanted or one.url == wanted)
     else:
         documents = {}
+        rules = rules_beside(path, rules)
         listed = iter([read_file(path, wanted or "https://saved.invalid/", media_type)])
     verdicts = []
     for one in islice(listed, _MOST_SAVED):

@@ -1,4 +1,4 @@
-"""Everything that is wrong with data files of any kind: protocols, token lists, policies, tables on pages, decisions.
+"""Everything that is wrong with data files of any kind: protocols, declarations, policies, tables on pages, decisions.
 
 The kind of a file is told by its keys, so that staff name files or a folder and nothing else. Protocol files are looked
 at beside the shipped ones, as a crawl with KNOCKFIRST_DATA would.
@@ -18,6 +18,7 @@ from provenance.rules import shipped_policy, shipped_protocols
 from reservations.access.reviews import review_faults
 from reservations.access.tables import PAGE_TABLES, table_faults
 from reservations.datafile import DefinitionError, Fault
+from reservations.declarations import DECLARATIONS, ONIX, SNAPSHOT
 from reservations.overlay import Weakening, merge, weakenings
 from reservations.policy import Policy
 from reservations.registry import Registry
@@ -49,7 +50,7 @@ def lint_shipped() -> Linted:
 
 
 def lint_paths(paths: Iterable[Path], today: dt.date) -> Linted:
-    """Files, and every TOML file in folders.
+    """Files, and every TOML file and file of declarations in folders.
 
     Raises:
         UnreadableError: one cannot be read.
@@ -60,7 +61,9 @@ def lint_paths(paths: Iterable[Path], today: dt.date) -> Linted:
     decisions: set[Path] = set()
     for path in _files(paths):
         text = _read(path)
-        match _kind(text):
+        match "declarations" if path.suffix in (SNAPSHOT, ONIX) else _kind(text):
+            case "declarations":
+                protocols[f"{DECLARATIONS}{path.name}"] = str(path), text
             case "decision":
                 decisions.add(path.parent)
             case "policy":
@@ -84,7 +87,8 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(path.rglob("*.toml"))
+            declared = (one for end in (SNAPSHOT, ONIX) for one in path.rglob(f"{DECLARATIONS}*{end}"))
+            found += sorted((*path.rglob("*.toml"), *declared))
         else:
             found.append(path)
     return list(dict.fromkeys(found))

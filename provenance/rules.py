@@ -20,6 +20,7 @@ from blocklists.match import Blocklist, signals_for
 from reservations import urls
 from reservations.access.reviews import REVIEWS_FILE
 from reservations.access.tables import PAGE_TABLES
+from reservations.declarations import DECLARATIONS, ONIX, SNAPSHOT
 from reservations.model import Decision, Facts, Signal, Verdict, Wants
 from reservations.overlay import Weakening, merge, weakenings
 from reservations.policy import Policy
@@ -42,7 +43,7 @@ def shipped_protocols() -> dict[str, str]:
 
 
 def added_protocols(folder: Path | None) -> dict[str, str]:
-    """The protocol files in an operator's folder: name to TOML text.
+    """The protocol files in an operator's folder, and its files of declarations on works: name to text.
 
     Raises:
         OSError: the folder or a file in it cannot be read, or is not UTF-8.
@@ -50,9 +51,10 @@ def added_protocols(folder: Path | None) -> dict[str, str]:
     if folder is None:
         return {}
     texts = {}
-    for path in sorted(folder.glob("*.toml")):
+    declared = (path for end in (SNAPSHOT, ONIX) for path in folder.glob(f"{DECLARATIONS}*{end}"))
+    for path in sorted((*folder.glob("*.toml"), *declared)):
         try:
-            texts[path.name] = path.read_text("utf-8")
+            texts[path.relative_to(folder).as_posix()] = path.read_text("utf-8")
         except UnicodeDecodeError as error:
             raise OSError(f"{path} is not UTF-8: {error.reason}") from error
     return texts

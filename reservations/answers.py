@@ -15,7 +15,7 @@ from reservations.decide import DECIDING, REPORTED, Standings, by_the_letter, cl
 from reservations.definition import Protocol
 from reservations.explain import effects, place_of
 from reservations.legal import is_legal_key
-from reservations.matrix import NAMED, RULES, Carrier, carriers
+from reservations.matrix import DECLARED, NAMED, RULES, Carrier, carriers
 from reservations.model import Category, Decision, Signal, Value
 from reservations.policy import Policy
 
@@ -165,14 +165,18 @@ def _looked(decision: Decision, protocol: Protocol, signals: list[Signal]) -> It
         others |= {key: outcome for key, outcome in decision.consulted.items() if is_legal_key(key)}
     for carrier in carriers(protocol):
         if carrier.source != NAMED:
-            yield _looked_at(decision, carrier)
+            yield _looked_at(decision, carrier, len(protocol.declared))
     yield from (Looked("a document that was named", key, outcome) for key, outcome in others.items())
 
 
-def _looked_at(decision: Decision, carrier: Carrier) -> Looked:
+def _looked_at(decision: Decision, carrier: Carrier, declared: int) -> Looked:
     place, source, form = carrier.place.replace("`", ""), carrier.source, carrier.form
     if source == RULES:
         return Looked(place, source, "in force")
+    if source == DECLARED:
+        if not declared:
+            return Looked(place, source, "not consulted: none are kept", applies=False)
+        source, form = "body", ""
     outcome = decision.consulted.get(source)
     if outcome is None:
         return Looked(place, source, "not read" if source == "body" else "not asked for", applies=False)

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from reservations.datafile import DefinitionError, Path, Source
+from reservations.file_tables import Assertion, DeclarationWords, Declared, FileFinding, FileProperty, Signer, XmlRecord
 from reservations.model import Value
 from reservations.tables import (
     AnswerRow,
@@ -148,84 +149,6 @@ class HtmlMeta(_Table, frozen=True, kw_only=True):
     to: str = ""
 
 
-class FileProperty(_Table, frozen=True, kw_only=True):
-    """A property in a file's metadata: XMP in any format, `<meta>` in the package document of an EPUB.
-
-    Attributes:
-        namespaces: any of them; the prefix that a file binds to it does not matter.
-        name: local name. With "*" it is a pattern: names and values that plainly refuse count, others do not.
-        value_prefixes: what may stand before the value, for example the URI of a vocabulary.
-        media: media types in which the text defines the property; elsewhere only negatives count
-            (`nonstandard_carrier`). Empty: all.
-        unless_packet: kind of metadata beside which the property says nothing new.
-        epub_prefix: prefix that stands for the namespace in an EPUB that does not declare it.
-    """
-
-    namespaces: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    name: str
-    label: str
-    value_prefixes: tuple[str, ...] = ()
-    media: tuple[str, ...] = ()
-    epub_prefix: str = ""
-    unless_packet: Literal["", "c2pa"] = ""
-    standard: bool = True
-
-
-class Assertion(_Table, frozen=True, kw_only=True):
-    """An assertion in a C2PA manifest: a map from labels to maps that hold a value, or one whose presence says all.
-
-    Attributes:
-        names: patterns for its name; suffixes for versions and instances are cut.
-        label: the label that its mere presence is; then the content is not read.
-        wrapper: key under which the map stands, if it does not stand there bare.
-        prefixes: what may stand before a label; value: key of the value.
-        conditions: keys of what a value asks for; without_conditions: values that mean another one when they ask for
-            nothing.
-        others: a label that is not known and contains this is noted under its own name.
-    """
-
-    names: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    label: str = ""
-    wrapper: str = ""
-    prefixes: tuple[str, ...] = ()
-    value: str = ""
-    conditions: tuple[str, ...] = ()
-    without_conditions: dict[str, str] = {}
-    others: str = ""
-
-
-class Signer(_Table, frozen=True, kw_only=True):
-    """Somebody whose content credentials may permit something, when they are valid.
-
-    Attributes:
-        name: who; why: what the trust rests on.
-        certificate: SHA-256 of the signing certificate's DER in lower-case hexadecimal: that one, and no authority.
-    """
-
-    name: Annotated[str, msgspec.Meta(min_length=1)]
-    certificate: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
-    why: Annotated[str, msgspec.Meta(min_length=10)]
-
-
-class XmlRecord(_Table, frozen=True, kw_only=True):
-    """A record in an XML resource of a known root: an element with a child for the label and one for the value."""
-
-    roots: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    elements: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    label: tuple[str, ...]
-    value: tuple[str, ...]
-
-
-class FileFinding(Consequence, frozen=True, kw_only=True):
-    """What a file says by its form: that it is locked, or that its metadata cannot be read.
-
-    `what` names the findings of the readers; `harmless` are details with which a finding means nothing.
-    """
-
-    what: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    harmless: tuple[str, ...] = ()
-
-
 class StatusRow(Consequence, frozen=True, kw_only=True):
     """What the status of the resource itself means. Rows are tried in order; the first that fits counts.
 
@@ -304,6 +227,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
         grants: it holds no words of sites, but the licences of the operator's policy.
         named: what a document is that its statements name.
         language: the sentences that it reads; its labels are what they are about, its values how sure they are.
+        declarations: how declarations on works count; declared: such, beside those in files of `declarations/`.
         approval: for a file of an operator that is weaker than the shipped one of its name.
     """
 
@@ -340,6 +264,8 @@ class Protocol(_Table, frozen=True, kw_only=True):
     assertions: tuple[Assertion, ...] = ()
     signers: tuple[Signer, ...] = ()
     xml_records: tuple[XmlRecord, ...] = ()
+    declarations: DeclarationWords | None = None
+    declared: tuple[Declared, ...] = ()
     file_findings: tuple[FileFinding, ...] = ()
     statuses: tuple[StatusRow, ...] = ()
     redirects: tuple[RedirectRow, ...] = ()
@@ -366,6 +292,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
             *(f"property {property_.name}" for property_ in self.file_properties),
             *(f"assertion {name}" for assertion in self.assertions for name in assertion.names),
             *(f"XML {record.elements[0]}" for record in self.xml_records),
+            *(("declarations on works",) if self.declarations or self.declared else ()),
             *(f"file {what}" for finding in self.file_findings for what in finding.what),
             *(("status",) if self.statuses else ()),
             *(("rules for other crawlers",) if self.token_list else ()),
@@ -417,7 +344,7 @@ def _contradictions(protocol: Protocol) -> Iterator[tuple[Path, str]]:
     """What the types cannot say: codes that are not described, labels that do not exist, leniency towards consent."""
     codes = {reason.code for reason in protocol.reasons}
     labels = {label.name for label in protocol.labels}
-    for path, code in _codes_used(protocol):
+    for path, code in (*_codes_used(protocol), *_codes_of_declarations(protocol.declarations)):
         if code not in codes:
             yield path, f"reason {code!r} is not described; [[reasons]] describes: {', '.join(sorted(codes))}"
     for path, name in _labels_used(protocol):
@@ -456,6 +383,11 @@ def _codes_used(protocol: Protocol) -> Iterator[tuple[Path, str]]:
         yield from ((("named", *path), code) for path, code in _codes_of_named(protocol.named))
 
 
+def _codes_of_declarations(words: DeclarationWords | None) -> Iterator[tuple[Path, str]]:
+    if words is not None:
+        yield ("declarations", "similar"), words.similar
+
+
 def _codes_of_named(named: NamedDocument) -> Iterator[tuple[Path, str]]:
     if named.unread is not None:
         yield ("unread", "reason"), named.unread.reason
@@ -487,7 +419,7 @@ def _codes_of_answers(document: Document | LegalPages) -> Iterator[tuple[Path, s
 def _labels_used(protocol: Protocol) -> Iterator[tuple[Path, str]]:
     rows = [
         ((table, at), row)
-        for table in ("http_fields", "html_metas", "links", "properties", "file_properties", "assertions")
+        for table in ("http_fields", "html_metas", "links", "properties", "file_properties", "assertions", "declared")
         for at, row in enumerate(getattr(protocol, table))
     ]
     for path, row in rows:

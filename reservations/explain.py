@@ -38,6 +38,7 @@ _CARRIERS: Final[Mapping[str, str]] = MappingProxyType({
     "named": "the document it names, {source}, {locator}",
     "terms": "the policy it names, {source}",
     "policy": "the operator's {locator}",
+    "declaration": "the declaration on {locator}",
     "status": "the response's {locator}",
     "redirect": "the redirect's target",
 })  # fmt: skip

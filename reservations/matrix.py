@@ -20,6 +20,7 @@ SILENT: Final = "-"
 #: Sources of statements that are neither a file of the origin nor the resource itself.
 RULES: Final = "rules"
 NAMED: Final = "named"
+DECLARED: Final = "declarations"
 ROBOTS: Final = "/robots.txt"
 _SHUT: Final = CLOSING | {Value.UNDETERMINABLE}
 
@@ -31,7 +32,8 @@ class Carrier(NamedTuple):
         place: in words.
         obeyed: how early what stands there is obeyed.
         source: what must be at hand, as `Decision.consulted` names it: the path of a file of the origin, "head",
-            "body"; `RULES` for the operator's own files; `NAMED` for documents that others name.
+            "body"; `RULES` for the operator's own files; `DECLARED` for declarations that it keeps, compared with a
+            body; `NAMED` for documents that others name.
         form: of a body, which kind of it: "html", "file"; "" for any.
     """
 
@@ -129,6 +131,8 @@ def _in_the_body(protocol: Protocol) -> Iterator[Carrier]:
     for assertion in protocol.assertions:
         yield Carrier(f"C2PA assertion `{', '.join(assertion.names)}`", _IN_BODY, *in_file)
     yield from (Carrier(f"XML `{record.elements[0]}`", _IN_BODY, "body") for record in protocol.xml_records)
+    if protocol.declarations is not None or any(record.about for record in protocol.xml_records):
+        yield Carrier("declarations on the work, from the operator's `declarations/`", _IN_BODY, DECLARED)
     if protocol.file_findings:
         yield Carrier("form of the file", _IN_BODY, *in_file)
     if protocol.language is not None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from reservations.access.tables import PAGE_TABLES
 from reservations.datafile import DefinitionError, Fault
+from reservations.declarations import DECLARATIONS
 from reservations.definition import Label, Meaning, Protocol, load_protocol
 from reservations.model import RESTRICTIVENESS, Category, Value
 from reservations.readers.tokens import TokenList
@@ -21,10 +22,20 @@ from reservations.wording import lost as lost_sentences
 #: Tables of which every shipped row must be there still.
 _ROWS = (
     "documents", "robots_lines", "http_fields", "html_metas", "links", "properties", "file_properties", "assertions",
-    "xml_records", "file_findings", "redirects", "restrictions", "page_refusals", "vectors",
+    "xml_records", "declared", "file_findings", "redirects", "restrictions", "page_refusals", "vectors",
 )  # fmt: skip
 #: Settings that must be as shipped.
-_SAME = ("robots_rules", "named", "inline", "supersedes", "case_sensitive", "token_list", "licensable", "grants")
+_SAME = (
+    "robots_rules",
+    "named",
+    "inline",
+    "supersedes",
+    "case_sensitive",
+    "token_list",
+    "licensable",
+    "grants",
+    "declarations",
+)
 #: What a status may mean in a file that is added: nothing that lets more in than the shipped tables do.
 _HARMLESS = frozenset({"signal", "absent", "failed", "deferred"})
 
@@ -78,7 +89,7 @@ def _is_list(file: str, shipped: Mapping[str, str]) -> bool:
 
 
 def _approval(file: str, text: str, shipped: Mapping[str, str]) -> Approval | None:
-    if file.startswith(PAGE_TABLES):
+    if file.startswith((PAGE_TABLES, DECLARATIONS)):
         return None
     read = TokenList.from_toml(text, file=file) if _is_list(file, shipped) else load_protocol(text, file)
     return read.approval
@@ -86,8 +97,8 @@ def _approval(file: str, text: str, shipped: Mapping[str, str]) -> Approval | No
 
 def _lost(file: str, text: str, shipped: Mapping[str, str]) -> Iterator[str]:
     """What the rules would lose by a file, in words."""
-    if shipped.get(file) == text:
-        return
+    if shipped.get(file) == text or file.startswith(DECLARATIONS):
+        return  # what rightsholders declared of works takes nothing away from the rules
     if file.startswith(PAGE_TABLES):
         yield "tables on access to pages are not replaced"
     elif _is_list(file, shipped):

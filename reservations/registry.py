@@ -30,6 +30,7 @@ from reservations.decide import (
     licensable,
     open_purposes,
 )
+from reservations.declarations import DECLARATIONS, with_declarations
 from reservations.definition import Document, Protocol, digest_of, load_protocol
 from reservations.grants import licensed_purposes
 from reservations.model import Category, Decision, Facts, Signal, Value, Verdict, Want, Wants
@@ -99,7 +100,8 @@ class Registry:
         lists: dict[str, TokenList] = {}
         listed = {match[1] for text in protocols.values() for match in _TOKEN_LIST.finditer(text)}
         page_tables = {file: text for file, text in protocols.items() if file.startswith(PAGE_TABLES)}
-        for file in sorted(protocols.keys() - page_tables.keys()):
+        declarations = {file: text for file, text in protocols.items() if file.startswith(DECLARATIONS)}
+        for file in sorted(protocols.keys() - page_tables.keys() - declarations.keys()):
             try:
                 if file in listed:
                     lists[file] = TokenList.from_toml(protocols[file], file=file)
@@ -110,6 +112,8 @@ class Registry:
             except DefinitionError as error:
                 faults.extend(error.faults)
         faults.extend(table_faults(page_tables))
+        read, wrong = with_declarations(read, declarations)
+        faults.extend(wrong)
         try:
             decided = Reviews.from_toml(reviews)
         except DefinitionError as error:

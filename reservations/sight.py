@@ -178,6 +178,7 @@ class Sight:
         if self._pages is not None and (html is not None or is_answer(page)):
             signals += self._pages.read(page, html, teasers=policy.teasers, metered=policy.metered)
         signals += self._files.read_records(body)
+        signals += self._files.read_declared(body, asset)
         return ", ".join(read) or "no statements in this format", Linked(signals, named), html
 
     def _status(self, head: Head, signals: list[Signal]) -> StatusRow:

@@ -14,11 +14,12 @@ from typing import Final, NamedTuple
 
 from lxml import etree
 
-from reservations.definition import Assertion, FileFinding, FileProperty, XmlRecord
+from reservations.file_tables import Assertion, FileFinding, FileProperty, XmlRecord
 from reservations.model import Signal
 from reservations.readers.asset import Asset
 from reservations.readers.bmff import unbrotli
 from reservations.readers.credential import NOT_CHECKED, VALID, validate
+from reservations.readers.declared import Declarations
 from reservations.readers.epub import read_package
 from reservations.readers.jumbf import Content, Pairs, decode, read_boxes
 from reservations.readers.pieces import Finding, Kind, Packet, Unreadable
@@ -61,7 +62,8 @@ class FileTables:
         self._records: list[tuple[XmlRecord, Vocabulary]] = []
         self._prefixes: dict[str, str] = {}
         self._signers: set[str] = set()
-        for vocabulary in vocabularies:
+        listed = tuple(vocabularies)
+        for vocabulary in listed:
             protocol = vocabulary.protocol
             for row in protocol.file_properties:
                 for namespace in row.namespaces:
@@ -74,6 +76,7 @@ class FileTables:
             self._signers |= {row.certificate for row in protocol.signers}
             self._assertions += [(assertion, vocabulary) for assertion in protocol.assertions]
             self._records += [(record, vocabulary) for record in protocol.xml_records]
+        self._declarations = Declarations(listed)
         self._roots = {root.encode() for record, _ in self._records for root in record.roots}
 
     def read(self, asset: Asset) -> list[Signal]:
@@ -87,6 +90,10 @@ class FileTables:
                 findings.append(Finding(fault.what, fault.detail, packet.locator))
         signals += [signal for finding in dict.fromkeys(findings) for signal in self._found(finding)]
         return list({id(signal): signal for signal in signals}.values())
+
+    def read_declared(self, body: bytes, asset: Asset | None) -> list[Signal]:
+        """What was declared elsewhere of these very octets."""
+        return self._declarations.on(body, asset)
 
     def read_records(self, body: bytes) -> list[Signal]:
         """Every statement in an XML resource that is a list of records."""

@@ -1,5 +1,6 @@
 """A protocol that nobody has heard of, from one TOML file in a folder of the operator's: read, obeyed, in the log."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -69,6 +70,10 @@ name = "never"
 reason = "robot-writing.never"
 values = [{ value = "", strict = { genai-train = "deny" }, effective = { genai-train = "deny" } }]
 """
+DECLARED = """\
+{"protocol": "iscc", "source": "https://registry.example/", "taken": "2026-11-20"}
+{"sha256": "SHA256", "label": "genai-train", "value": "deny", "declarant": "did:web:rights.example"}
+""".replace("SHA256", hashlib.sha256(b"<p>a work that was declared").hexdigest())
 KNOCKFIRST = Path(sys.executable).with_name("knockfirst")
 
 
@@ -97,9 +102,12 @@ def test_made_up_protocol_works_on_four_carriers_from_one_file(crawling, serve, 
         "head.example": {"/": Reply("<p>text", headers={"Robot-Writing": "learn=never"})},
         "meta.example": {"/": page(head='<meta name="robot-writing" content="never">')},
         "ours.example": {"/": page()},
+        "works.example": {"/": Reply("<p>a work that was declared")},
     })  # fmt: skip
     crawl = crawling(site)
     folder = folder_with(tmp_path, writing=MADE_UP)
+    (folder / "declarations").mkdir()
+    (folder / "declarations" / "snapshot.jsonl").write_text(DECLARED, "utf-8")
     seeds = [site.url(f"{name}/") for name in site.web]
     ran = crawl.run(crawl.web(seeds, KNOCKFIRST_DATA=folder))
     assert ran.returncode == 0, ran.stderr
@@ -111,6 +119,7 @@ def test_made_up_protocol_works_on_four_carriers_from_one_file(crawling, serve, 
         site.url("head.example/"): "aborted robot-writing.never",
         site.url("meta.example/"): "discarded robot-writing.never",
         site.url("ours.example/"): "refused robot-writing.ours",
+        site.url("works.example/"): "discarded iscc.declared",
     }
     assert "file.example/.well-known/writing.json" in site.asked
     assert crawl.verified()
@@ -118,6 +127,7 @@ def test_made_up_protocol_works_on_four_carriers_from_one_file(crawling, serve, 
     assert config.protocols != Registry.load(shipped_protocols()).digest
     bundle = json.loads((crawl.out / "log" / "rules" / f"{config.rules[7:]}.json").read_bytes())
     assert bundle["protocols"]["writing.toml"] == MADE_UP
+    assert bundle["protocols"]["declarations/snapshot.jsonl"] == DECLARED
     assert config.weaker == ()
 
 

@@ -92,6 +92,27 @@ def test_what_is_no_warc_file_is_said_to_be_none(tmp_path, content):
     assert str(ran.exception) == "2"
 
 
+RECORD = (
+    "<ONIXMessage><Product><DescriptiveDetail><EpubUsageConstraint><EpubUsageType>11</EpubUsageType>"
+    "<EpubUsageStatus>{}</EpubUsageStatus></EpubUsageConstraint></DescriptiveDetail></Product></ONIXMessage>"
+)
+
+
+def test_onix_record_beside_a_file_is_read_with_it(tmp_path):
+    path = tmp_path / "book.html"
+    path.write_text(PAGE.format(head=""), "utf-8")
+    beside = tmp_path / "book.html.onix.xml"
+    beside.write_text(RECORD.format("03"), "utf-8")
+    code, [told] = check(path)
+    assert code == 1
+    assert (told["decision"]["verdict"], told["decision"]["reason"]) == ("discarded", "onix.tdm")
+    assert "book.html.onix.xml" in told["protocols"]["onix"]["found"][0]["text"]
+    beside.write_text(RECORD.format("01"), "utf-8")
+    assert check(path)[0] == 0
+    beside.write_text("<ONIXMessage><Product>", "utf-8")
+    assert check(path) == (2, [])
+
+
 def test_table_names_what_spoke_and_what_decided(tmp_path):
     path = tmp_path / "page.html"
     path.write_text(PAGE.format(head='<meta name="tdm-reservation" content="1">'), "utf-8")

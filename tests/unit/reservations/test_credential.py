@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from reservations.definition import Signer
+from reservations.file_tables import Signer
 from reservations.readers.asset import read_asset
 from reservations.readers.credential import INVALID, NOT_CHECKED, VALID, validate
 from reservations.readers.embedded import FileTables
