@@ -213,7 +213,7 @@ class Door:
         fetched.body = body
         attempt.learn(body=body.content)
         if body.content:
-            attempt.payload = archive.payload_key(fetched.exchange, body) + self._worker.encode()
+            attempt.payload = archive.payload_key(fetched.exchange, body)
             known = await self.frontier.first_payload(attempt.payload)
             if known is not None:
                 attempt.revisits = _original(known)

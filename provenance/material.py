@@ -133,14 +133,14 @@ class Reader:
                 found.lose(key, gone)
         main = next((pointer for pointer in entry.warc if pointer.type in {"response", "revisit"}), None)
         if main is not None:
-            self._read_exchange(entry, main, original, found)
+            self._read_exchange(main, original, found)
         elif entry.http is not None:
             found.gone["head"] = "not kept"
         if entry.d:
             found.gone["body"] = "read and not kept"
         return found
 
-    def _read_exchange(self, entry: DecisionEntry, main: Pointer, original: Pointer | None, found: Material) -> None:
+    def _read_exchange(self, main: Pointer, original: Pointer | None, found: Material) -> None:
         stored = main.f.startswith("warc/")
         try:
             record = self.records.read(main)
@@ -155,16 +155,17 @@ class Reader:
         try:
             if record.type == "revisit":
                 found.repeats = record.fields.get("warc-refers-to", "").removeprefix("<").removesuffix(">")
-                found.body = self._original_body(entry, original, found.head)
+                if original is None:  # level 2 says so where no other worker can have stored it
+                    found.gone["body"] = "stored by another worker of the crawl"
+                    return
+                found.body = self._original_body(original, found.head)
             else:
                 found.body = _content(record, at, found.head.headers)
         except Gone as gone:
             found.lose("body", gone)
 
-    def _original_body(self, entry: DecisionEntry, original: Pointer | None, head: Head) -> bytes:
+    def _original_body(self, original: Pointer, head: Head) -> bytes:
         """The entity of a revisit. Its own coding holds: payloads were compared as coded."""
-        if original is None:
-            raise Gone(f"entry {entry.seq}: no entry on the record that its revisit refers to")
         record = self.records.read(original)
         own, at = _head(record)
         framing = tuple(h for h in own.headers if h.name.lower() == _FRAMING)
