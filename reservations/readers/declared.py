@@ -92,6 +92,7 @@ class Declarations:
         for vocabulary in vocabularies:
             for declared in vocabulary.protocol.declared:
                 self._add(_Row(declared, vocabulary), vocabulary.protocol.declarations)
+        self._is_empty = not (self._digests or self._instances or self._books or self._near)
         self._lengths = sorted({len(body) for body in self._instances})
 
     def _add(self, row: _Row, words: DeclarationWords | None) -> None:
@@ -108,6 +109,8 @@ class Declarations:
 
     def on(self, body: bytes, asset: Asset | None) -> list[Signal]:
         """Every statement on the octets of a resource; `asset` when it is a document or medium of its own."""
+        if self._is_empty:
+            return []
         exact = list(self._exact(body))
         found = [(row, _signal(row)) for row in exact]
         if asset is not None:

@@ -58,6 +58,21 @@ def test_every_fault_of_every_file_is_named_with_its_line(tmp_path):
         assert expected in told, expected
 
 
+def test_files_of_declarations_are_looked_at(tmp_path):
+    folder = tmp_path / "declarations"
+    folder.mkdir()
+    head = '{"protocol": "iscc", "source": "registry", "taken": "2026-11-20"}\n'
+    row = f'{{"sha256": "{"0" * 64}", "label": "tdm", "value": "deny"}}\n'
+    (folder / "good.jsonl").write_text(head + row, "utf-8")
+    assert lint(tmp_path) == (0, "Nothing is wrong.\n")
+    (folder / "bad.jsonl").write_text(head + row.replace("tdm", "sing"), "utf-8")
+    (folder / "bad.xml").write_text("<ONIXMessage>", "utf-8")
+    code, told = lint(tmp_path)
+    assert code == 1
+    assert f"{folder / 'bad.jsonl'}:2: label: there is no label 'sing'" in told
+    assert f"{folder / 'bad.xml'}:1: (file): cannot be read as a list of records" in told
+
+
 def test_weaker_policy_is_shown_though_it_is_in_order(tmp_path):
     weaker = shipped_policy().replace('profile = "standard"', 'profile = "letter"')
     (tmp_path / "policy.toml").write_text(weaker + APPROVED, "utf-8")

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from reservations.datafile import DefinitionError
 from reservations.decide import closing, combine, in_effect
+from reservations.declarations import with_declarations
 from reservations.file_tables import Declared
 from reservations.model import Category, Decision, Value, Verdict
-from reservations.readers.books import isbn13, named_isbns
+from reservations.readers.books import isbn13, named_isbns, read_books
 from reservations.readers.declared import Declarations
 from reservations.registry import Registry
 from reservations.statement import Vocabulary
@@ -55,10 +56,13 @@ def declared(use="genai-train", value="deny", **more):
 
 @pytest.fixture(scope="session")
 def load(protocol_texts):
+    """The few protocols that matter here, with files of declarations: `a_jsonl` for "a.jsonl"."""
+    few = {
+        name: protocol_texts[name] for name in ("access.toml", "files.toml", "iscc.toml", "onix.toml", "rfc9309.toml")
+    }
+
     def load(**files):
-        return Registry.load(
-            {**protocol_texts, **{f"declarations/{name.replace('_', '.')}": text for name, text in files.items()}}
-        )
+        return Registry.load(few | {f"declarations/{name.replace('_', '.')}": text for name, text in files.items()})
 
     return load
 
@@ -220,3 +224,17 @@ def test_one_more_refusal_never_opens_anything_and_order_is_nothing(registry, ro
 
     assert closed(*rows) <= closed(*rows, {**more, "value": "deny"})
     assert closed(*rows) == closed(*rows[::-1])
+
+
+@given(st.binary(max_size=300), st.text(max_size=300))
+def test_nothing_that_a_folder_can_hold_makes_it_raise(registry, octets, text):
+    known = {protocol.id: protocol for protocol in registry.protocols}
+    (record,) = known["onix"].xml_records
+    for message in (octets, b"<ONIXMessage><Product>" + octets + b"</Product></ONIXMessage>"):
+        read_books(message, record)
+    head = snapshot().strip()
+    for file in ("declarations/a.jsonl", "declarations/a.xml"):
+        for content in (text, f"{head}\n{text}"):
+            protocols, faults = with_declarations(known, {file: content})
+            assert protocols.keys() == known.keys()
+            assert all(fault.file == file for fault in faults)
