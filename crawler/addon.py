@@ -32,6 +32,9 @@ class Addon:
         faults = assembly.settings_faults(settings)
         assembly.install(settings)
         spider = self.crawler.spider
+        assembly.leave_out(
+            settings, vars(type(spider)).get("unneeded", {})
+        )  # what a class made from it needs, who knows
         name = spider.name if spider else self.crawler.spidercls.name or "crawl"
         options, unreadable = read_options(settings, name)
         faults += unreadable

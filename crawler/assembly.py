@@ -9,7 +9,7 @@ scheduler for the second when it is opened, and without either of them the handl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -89,6 +89,7 @@ SUGGESTED: Final[dict[str, Any]] = {
     "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 50_000_000,
     "TELNETCONSOLE_ENABLED": False,
     "REFERER_ENABLED": False,
+    "LOG_FORMATTER": "crawler.progress.Lines",
 }
 
 
@@ -104,6 +105,13 @@ def install(settings: BaseSettings) -> None:
         settings.set_in_component_priority_dict("DOWNLOADER_MIDDLEWARES", load_object(path), None)
     settings.setdefault_in_component_priority_dict("SPIDER_MIDDLEWARES", load_object(FEEDER), 10)
     settings.setdefault_in_component_priority_dict("EXTENSIONS", load_object(PROGRESS), 10)
+
+
+def leave_out(settings: BaseSettings, unneeded: Mapping[str, Iterable[str]]) -> None:
+    """Has Scrapy not build what a spider has no use for, where nobody asked for it: setting to components."""
+    for name, paths in unneeded.items():
+        for path in paths:
+            settings.setdefault_in_component_priority_dict(name, load_object(path), None)
 
 
 def _handler_faults(settings: BaseSettings) -> Iterable[Fault]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -16,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from scrapy import signals
 from scrapy.crawler import Crawler
+from scrapy.logformatter import LogFormatter, LogFormatterResult
 
 from crawler.crawl import Crawl
 from reservations.model import Verdict
@@ -37,6 +39,22 @@ def command() -> str:
     if shutil.which("knockfirst"):
         return "knockfirst"
     return os.path.relpath(Path(sys.executable).with_name("knockfirst"))
+
+
+class Lines(LogFormatter):
+    """Scrapy's lines for its own log, but the two for each page only when some handler is there to show them."""
+
+    def crawled(self, *page: Any, **named: Any) -> LogFormatterResult | None:  # type: ignore[override]
+        """See LogFormatter; None is no line."""
+        return super().crawled(*page, **named) if _is_heard() else None
+
+    def scraped(self, *item: Any, **named: Any) -> LogFormatterResult | None:  # type: ignore[override]
+        """See LogFormatter; None is no line."""
+        return super().scraped(*item, **named) if _is_heard() else None
+
+
+def _is_heard() -> bool:
+    return any(handler.level <= logging.DEBUG for handler in logging.root.handlers)
 
 
 class Progress:

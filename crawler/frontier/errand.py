@@ -142,9 +142,11 @@ def found_from_request(request: Request, spider: Spider, errand: Errand) -> Foun
 
 def request_for(url: str, errand: Errand, spider: Spider) -> Request:
     """The request that Scrapy is to carry out for a leased URL."""
-    data = {**(errand.request or {}), "url": url}
-    if errand.request is None and errand.kind == "sitemap":
-        data["callback"] = "parse_sitemap"
-    request = request_from_dict(data, spider=spider)
+    if errand.request is not None:
+        request = request_from_dict({**errand.request, "url": url}, spider=spider)
+    elif errand.kind == "sitemap":
+        request = Request(url, callback=spider.parse_sitemap)  # type: ignore[attr-defined]
+    else:
+        request = Request(url)
     request.meta["depth"] = errand.depth
     return request

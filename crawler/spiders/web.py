@@ -12,6 +12,7 @@ import functools
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -39,6 +40,26 @@ class WebSpider(Spider):
     """Crawls from seeds. `start_faults` holds what is wrong with its arguments; the add-on reports it."""
 
     name = "web"
+    #: Components of Scrapy that look at each page and find nothing to do: this spider yields links and items, never a
+    #: request, and is handed kept pages only. The add-on leaves them out.
+    unneeded: Final = MappingProxyType(
+        {
+            "DOWNLOADER_MIDDLEWARES": (
+                "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware",
+                "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware",
+                "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware",
+                "scrapy.downloadermiddlewares.stats.DownloaderStats",
+            ),
+            "SPIDER_MIDDLEWARES": (
+                "scrapy.spidermiddlewares.start.StartSpiderMiddleware",
+                "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware",
+                "scrapy.spidermiddlewares.referer.RefererMiddleware",
+                "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware",
+                "scrapy.spidermiddlewares.depth.DepthMiddleware",
+                "scrapy.spidermiddlewares.metacopy.MetaCopyDetectionMiddleware",
+            ),
+        }
+    )
 
     def __init__(self, seeds: str = "", scope: str = "host", depth: str = "", **others: Any) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ from scrapy.utils.conf import build_component_list
 from scrapy.utils.misc import load_object
 
 from crawler import assembly
+from crawler.spiders.web import WebSpider
 
 DOOR = load_object(assembly.DOOR)
 
@@ -34,6 +35,19 @@ def test_installation_leaves_one_door_for_both_schemes_and_switches_stock_compon
         assert settings.get(fixed.name) == fixed.value
     built = build_component_list(settings.get_component_priority_dict_with_base("DOWNLOADER_MIDDLEWARES"))
     assert {load_object(path) for path in built}.isdisjoint(load_object(path) for path in assembly.DISPLACED)
+
+
+def test_what_a_spider_does_not_need_is_not_built_unless_somebody_asked_for_it():
+    stats, offsite = (
+        next(p for p in WebSpider.unneeded["DOWNLOADER_MIDDLEWARES"] if n in p) for n in ("stats", "offs")
+    )
+    settings = Settings({"DOWNLOADER_MIDDLEWARES": {stats: 850}})
+    assembly.install(settings)
+    assembly.leave_out(settings, WebSpider.unneeded)
+    built = build_component_list(settings.get_component_priority_dict_with_base("DOWNLOADER_MIDDLEWARES"))
+    assert stats in built
+    assert load_object(offsite) not in {load_object(path) for path in built}
+    assert assembly.settings_faults(settings) == []
 
 
 @pytest.mark.parametrize("priority", ["project", "spider", "cmdline"])
