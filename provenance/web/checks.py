@@ -6,7 +6,7 @@ or it does not, records are read from the WARC files, the decision is made again
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Final, NamedTuple
 
@@ -168,11 +168,9 @@ def prove(book: Book, look: Lookup, seq: int, line: bytes) -> str:
 # -- level 2 -----------------------------------------------------------------------------------------------------------
 
 
-def linkage(book: Book, entry: DecisionEntry, evidence: dict[int, EvidenceEntry]) -> Iterator[Step]:
-    """The records that the entry and its evidence name are there, with the bytes they name."""
-    named = {"the attempt": entry.warc}
-    named |= {f"{one.key} (entry {seq})": one.warc for seq, one in sorted(evidence.items())}
-    named = {of: pointers for of, pointers in named.items() if pointers}
+def linkage(book: Book, entries: Iterable[DecisionEntry | EvidenceEntry]) -> Iterator[Step]:
+    """The records that these entries name are there, with the bytes they name."""
+    named = {_named(entry): entry.warc for entry in entries if entry.warc}
     if not named:
         yield Step("L2", "Read the records that the entry names", OPEN, "It names none: nothing was sent or received.")
     with closing(Records(book.out)) as records:
@@ -185,6 +183,10 @@ def linkage(book: Book, entry: DecisionEntry, evidence: dict[int, EvidenceEntry]
             yield Step("L2", f"Read the {kinds} of {of}", result, told, values)
     if len(named) > _MAX_RECORDS:
         yield Step("L2", "Read the other records", OPEN, f"{len(named) - _MAX_RECORDS} more; check the whole log.")
+
+
+def _named(entry: DecisionEntry | EvidenceEntry) -> str:
+    return f"{entry.key} (entry {entry.seq})" if isinstance(entry, EvidenceEntry) else "the attempt"
 
 
 def _faults(records: Records, pointer: Pointer) -> list[str]:

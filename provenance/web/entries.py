@@ -227,8 +227,11 @@ def verify(asked: Asked) -> Response:
     look, seq = asked.look, _seq(asked)
     _, _, octets, found = checks.read_entry(look, seq)
     steps = list(checks.integrity(asked.book, look, seq, octets))
+    if isinstance(found, EvidenceEntry):
+        steps += checks.linkage(asked.book, [found])
     if isinstance(found, DecisionEntry):
         near = checks.read_entries(look, checks.named_by(found))
         evidence = {at: one for at, one in near.items() if isinstance(one, EvidenceEntry)}
-        steps += [*checks.linkage(asked.book, found, evidence), *checks.replay(asked.book, look, found, evidence)]
+        steps += checks.linkage(asked.book, [found, *evidence.values()])
+        steps += checks.replay(asked.book, look, found, evidence)
     return entry(asked, steps)

@@ -27,7 +27,7 @@ class Column(NamedTuple):
     Attributes:
         name: its name in exports; heading: on the page.
         kind: how the page shows a value: "text", "code", "entry", "url", "site", "time", "verdict", "reason",
-            "number", "octets", "yes".
+            "number", "octets", "yes", "day".
     """
 
     name: str

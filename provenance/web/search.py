@@ -7,7 +7,6 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from provenance.lookup import Lookup
-from provenance.naming import registrable_domain
 from provenance.web.listing import number
 from provenance.web.shelf import Book
 from reservations.urls import UrlError, canonical_url, origin_of
@@ -49,11 +48,11 @@ def _places(look: Lookup, text: str) -> Iterator[tuple[str, str]]:
             if newest is not None:
                 yield f"url?of={newest}", f"URL {url}"
                 return
-    host = _host(text)
-    for name in dict.fromkeys((host, registrable_domain(host))):
-        if name and look.site(name):
-            yield f"site?{urlencode({'name': name})}", f"site {name}"
-            return
+    name = _host(text)
+    while name and look.site(name) is None:  # sites stand there by registrable domain
+        name = name.partition(".")[2]
+    if name:
+        yield f"site?{urlencode({'name': name})}", f"site {name}"
 
 
 def _spellings(text: str) -> Iterator[str]:

@@ -40,7 +40,7 @@ _LISTED: Final = (
     listing.Column("decision", "Decision", "code"),
     listing.Column("authority", "Authority"),
     listing.Column("country", "Country"),
-    listing.Column("date", "Decided"),
+    listing.Column("date", "Decided", "day"),
     listing.Column("reference", "Reference"),
 )
 

@@ -1,0 +1,67 @@
+"""The auditors' pages as a process of their own, where Scrapy cannot be imported, and a browser to look at them."""
+
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+_SERVE = """
+import sys
+for name in ("scrapy", "twisted"):
+    sys.modules[name] = None
+from crawler.cli import main
+main()
+"""
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_PATIENCE_S = 60
+
+
+@contextmanager
+def serving_pages(index, *outs):
+    """Serves the pages of output folders; gives their address."""
+    command = [sys.executable, "-c", _SERVE, "serve", *map(str, outs), "--port", "0", "--index", str(index)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            ready, _, _ = select.select([process.stdout], [], [], _PATIENCE_S)
+            line = process.stdout.readline() if ready else ""
+            address = re.search(r"http://127\.0\.0\.1:\d+", line)
+            assert address, line + (process.stderr.read() if process.poll() is not None else "")
+            yield address[0]
+        finally:
+            process.terminate()
+            errors = process.communicate(timeout=_PATIENCE_S)[1]
+    assert "Traceback" not in errors, errors
+
+
+def chromium():
+    """Where the browser is; without one, tests fail in CI and are skipped elsewhere."""
+    path = shutil.which("chromium")
+    if path is None:
+        reason = "needs the chromium command (on Debian: apt-get install -y chromium)"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    return path
+
+
+@contextmanager
+def browsing():
+    """A headless browser."""
+    from playwright.sync_api import sync_playwright
+
+    path = chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        yield browser
+        browser.close()
