@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from crawler.frontier.forgetting import forget_in
 from provenance import (
     verbs,
     verbs_blocklist,
@@ -61,7 +62,7 @@ verbs_proof.add_to(app)
 verbs_report.add_to(app)
 verbs_index.add_to(app)
 verbs_serve.add_to(app)
-verbs_erase.add_to(app)
+verbs_erase.add_to(app, forget_in)
 verbs_manifest.add_to(app)
 app.add_typer(verbs_key.app)
 verbs_policy.add_to(app)

@@ -35,6 +35,7 @@ from provenance.links import finished_files
 from provenance.log import VERIFIER, LogWriter
 from provenance.proof import read_verifier
 from provenance.segments import Erased, frames, is_sealed, read_lines, segments
+from provenance.signed import Progress, signed_size
 from provenance.sites import site_key, url_key
 from provenance.tree import leaf_hash
 from provenance.warcfile import OPEN_SUFFIX, StoredRecord, WarcFileError, read_record
@@ -42,6 +43,7 @@ from reservations.model import Verdict
 
 REASON: Final = "record.erased"
 _DAY_S: Final = 86_400
+_TELL_EVERY: Final = 4_096
 _COMMENT: Final = 0x10  # RFC 1952 2.3.1, FLG.FCOMMENT: what fills a member up to the length it must have
 
 
@@ -103,12 +105,21 @@ class Eraser:
         key: the log's key, for what is erased is said and signed.
         url: the URL concerned, exactly as its entries have it; empty for `expired`.
         now: the time, aware.
+        progress: told how far it is.
     """
 
     def __init__(
-        self, out: Path, key: SigningKey, *, url: str = "", now: dt.datetime, disk: Disk | None = None
+        self,
+        out: Path,
+        key: SigningKey,
+        *,
+        url: str = "",
+        now: dt.datetime,
+        progress: Progress | None = None,
+        disk: Disk | None = None,
     ) -> None:
-        self._out, self._now = out, now
+        self._out, self._now, self._url = out, now, url
+        self._tell = progress or (lambda _step, _done, _total: None)
         self._disk = disk or Disk()
         if not (out / "log" / VERIFIER).exists():
             raise EraseError(f"{out}: no log here. Name the output folder of a crawl")
@@ -116,9 +127,14 @@ class Eraser:
             raise EraseError(f"{out}: the crawl broke off. Start it again first: it finishes its files, then erase")
         self._read = _Read()
         self._by: dict[int, int] = {}  # entry to the one that says it was erased
-        self._log = LogWriter.open(
-            out / "log", read_verifier(out / "log").name, key, visit=lambda entry: self._read(entry, url)
-        )
+        self._total = signed_size(out / "log")
+        self._log = LogWriter.open(out / "log", read_verifier(out / "log").name, key, visit=self._visit)
+        self._tell("log", self._total, self._total)
+
+    def _visit(self, entry: Entry) -> None:
+        self._read(entry, self._url)
+        if entry.seq % _TELL_EVERY == 0:
+            self._tell("log", entry.seq, self._total)
 
     def close(self) -> None:
         """Sign, and let go of the folder."""
@@ -163,10 +179,15 @@ class Eraser:
             if not file.gone:
                 self._enter(FileEntry, f=file.f, size=file.size, d=file.d, gone=period)
         self._sign()
-        for pointer in (pointer for entry in plan.entries for pointer in entry.warc):
+        pointers = [pointer for entry in plan.entries for pointer in entry.warc]
+        steps = len(pointers) + len(plan.files)
+        for done, pointer in enumerate(pointers):
+            self._tell("erasure", done, steps)
             self._empty(pointer)
-        for file, _ in plan.files:
+        for done, (file, _) in enumerate(plan.files, len(pointers)):
+            self._tell("erasure", done, steps)
             (self._out / file.f).unlink(missing_ok=True)
+        self._tell("erasure", steps, steps)
         self._enter_changed({pointer.f for entry in plan.entries for pointer in entry.warc})
         self._sign()
         if plan.text:

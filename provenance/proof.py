@@ -12,25 +12,18 @@ import base64
 import gzip
 import zlib
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
-from provenance.checkpoint import (
-    MAX_NOTE_BYTES,
-    Checkpoint,
-    CheckpointError,
-    Verifier,
-    open_by_any,
-    parse_chain,
-)
+from provenance.checkpoint import Checkpoint, Verifier
 from provenance.entry import DecisionEntry, Entry, SealEntry, Sites
 from provenance.lines import from_line, to_text
-from provenance.log import CHECKPOINT, VERIFIER
-from provenance.segments import Leaf, read_leaves, read_lines, segments, to_leaf
+from provenance.segments import Leaf, read_leaves
+from provenance.signed import Progress, ProofError, SignedLog, open_signed, read_keys, read_verifier
 from provenance.sites import SiteLeaf, site_key, site_tree, url_key
 from provenance.tree import (
     EMPTY_ROOT,
@@ -44,7 +37,20 @@ from provenance.tree import (
     root_of,
     root_of_range,
 )
-from provenance.warcfile import open_regular
+
+__all__ = [
+    "Finding",
+    "Proof",
+    "ProofError",
+    "check",
+    "check_consistency",
+    "prove_consistency",
+    "prove_entry",
+    "prove_site",
+    "prove_url",
+    "read_keys",
+    "read_verifier",
+]
 
 FORMAT: Final = "c2sp.org/tlog-proof@v1"
 CONSISTENCY: Final = "knockfirst/consistency@v1"
@@ -54,10 +60,6 @@ _MAX_PATH: Final = 64
 
 #: Number of lines that a proof without a range has in its `extra`: what it is about, and the entry.
 _HEAD_LINES: Final = 2
-
-
-class ProofError(Exception):
-    """There is no such proof to be given, or the file does not prove what it says. The message says why."""
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -151,41 +153,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 # -- giving ------------------------------------------------------------------------------------------------------------
 
 
-class _Log:
-    """A log read once: every leaf hash, the leaves that are wanted, and its newest checkpoint."""
-
-    def __init__(self, folder: Path, wanted: Callable[[bytes], bool]) -> None:
-        self.folder = folder
-        self.hashes: list[bytes] = []
-        self.found: list[Leaf] = []
-        for path in segments(folder):
-            for number, line in enumerate(read_lines(path), 1):
-                if line.endswith(b"\n"):
-                    self._take(line[:-1], path.name, number, wanted)
-        self.verifier = read_verifier(folder)
-        self.note = _read_note(folder / CHECKPOINT)
-        self.head = _open(self.note, self.verifier)
-        if self.head.size > len(self.hashes) or root_of(self.hashes[: self.head.size]) != self.head.root:
-            raise ProofError(f"{folder}: the log is not the one that was signed. Run `knockfirst verify`")
-        del self.hashes[self.head.size :]
-
-    def _take(self, line: bytes, file: str, number: int, wanted: Callable[[bytes], bool]) -> None:
-        if wanted(line) or line.startswith(b'{"t":"erased"'):
-            leaf = to_leaf(line, len(self.hashes), file, number)
-            self.found.append(leaf)
-            self.hashes.append(leaf.hash)
-        else:
-            self.hashes.append(leaf_hash(line))
-
-    def proof(self, leaf: Leaf, about: About, more: Sequence[bytes] = ()) -> Proof:
-        if leaf.seq >= self.head.size:
-            raise ProofError(f"entry {leaf.seq} is not signed yet ({self.head.size} are). Ask again in a moment")
-        path = inclusion_proof(self.hashes, leaf.seq)
-        extra = (msgspec.json.encode(about), leaf.line, *more)
-        return Proof(index=leaf.seq, path=tuple(path), note=self.note, extra=extra)
+def _proof(log: SignedLog, leaf: Leaf, about: About, more: Sequence[bytes] = ()) -> Proof:
+    if leaf.seq >= log.head.size:
+        raise ProofError(f"entry {leaf.seq} is not signed yet ({log.head.size} are). Ask again in a moment")
+    path = inclusion_proof(log.hashes, leaf.seq)
+    extra = (msgspec.json.encode(about), leaf.line, *more)
+    return Proof(index=leaf.seq, path=tuple(path), note=log.note, extra=extra)
 
 
-def prove_url(folder: Path, url: str, site: str) -> Proof:
+def prove_url(folder: Path, url: str, site: str, progress: Progress | None = None) -> Proof:
     """The last word on a URL is in the log; or, when the log has none, that it has none.
 
     Raises:
@@ -193,11 +169,11 @@ def prove_url(folder: Path, url: str, site: str) -> Proof:
         provenance.segments.LogError: the log cannot be read.
     """
     needle = b'"url":' + to_text(url)
-    log = _Log(folder, lambda line: needle in line)
+    log = SignedLog(folder, lambda line: needle in line, progress)
     attempts = [leaf for leaf in log.found if isinstance(leaf.entry, DecisionEntry) and leaf.entry.url == url]
     if not attempts:
-        return _prove_range(folder, About(kind="absent", key=log.verifier.line(), site=site, url=url))
-    return log.proof(max(attempts, key=_finality), About(kind="entry", key=log.verifier.line()))
+        return _prove_range(folder, About(kind="absent", key=log.verifier.line(), site=site, url=url), progress)
+    return _proof(log, max(attempts, key=_finality), About(kind="entry", key=log.verifier.line()))
 
 
 def _finality(leaf: Leaf) -> tuple[bool, int]:
@@ -211,24 +187,24 @@ def prove_entry(folder: Path, seq: int) -> Proof:
         ProofError: there is no such entry, or its text was erased.
     """
     needle = b'"seq":%d,' % seq
-    log = _Log(folder, lambda line: needle in line)
+    log = SignedLog(folder, lambda line: needle in line)
     leaf = next((leaf for leaf in log.found if leaf.seq == seq and leaf.entry is not None), None)
     if leaf is None:
         raise ProofError(f"the log has no entry {seq}, or its text was erased")
-    return log.proof(leaf, About(kind="entry", key=log.verifier.line()))
+    return _proof(log, leaf, About(kind="entry", key=log.verifier.line()))
 
 
-def prove_site(folder: Path, site: str) -> Proof:
+def prove_site(folder: Path, site: str, progress: Progress | None = None) -> Proof:
     """All that the log has of a registrable domain, or that it has nothing.
 
     Raises:
         ProofError: there is nothing signed, or no seal.
     """
-    return _prove_range(folder, About(kind="site", key=read_verifier(folder).line(), site=site))
+    return _prove_range(folder, About(kind="site", key=read_verifier(folder).line(), site=site), progress)
 
 
-def _prove_range(folder: Path, about: About) -> Proof:
-    log = _Log(folder, lambda line: line.startswith(b'{"t":"seal",'))
+def _prove_range(folder: Path, about: About, progress: Progress | None) -> Proof:
+    log = SignedLog(folder, lambda line: line.startswith(b'{"t":"seal",'), progress)
     seals = [leaf for leaf in log.found if isinstance(leaf.entry, SealEntry) and leaf.entry.sites is not None]
     seals = [leaf for leaf in seals if leaf.seq < log.head.size]
     if not seals:
@@ -251,7 +227,7 @@ def _prove_range(folder: Path, about: About) -> Proof:
         nodes=tuple(_base64(node) for node in nodes),
     )
     lines = _lines(folder, [SiteLeaf.parse(leaf).seq for leaf in leaves[begin:end]])
-    return log.proof(seal, about, lines)
+    return _proof(log, seal, about, lines)
 
 
 def _lines(folder: Path, wanted: Sequence[int]) -> list[bytes]:
@@ -298,7 +274,7 @@ def check(text: str, key: str | None = None) -> Finding:
         entry = from_line(line)
     except (ValueError, IndexError) as error:
         raise ProofError(f"what it is about cannot be read ({error})") from error
-    head = _open(proof.note, verifier)
+    head = open_signed(proof.note, verifier)
     if not included(leaf_hash(line), proof.index, head.size, proof.path, head.root):
         raise ProofError("its path does not lead from the entry to the signed root")
     if entry.seq != proof.index:
@@ -375,7 +351,7 @@ def _site_leaf(octets: bytes) -> SiteLeaf:
 
 
 def prove_consistency(
-    folder: Path, old: bytes, keys: Sequence[Verifier] | None = None
+    folder: Path, old: bytes, keys: Sequence[Verifier] | None = None, progress: Progress | None = None
 ) -> tuple[str, Checkpoint, Checkpoint]:
     """The log in `folder` extends the one of an older checkpoint. Returns a file that shows it, and both heads.
 
@@ -383,12 +359,13 @@ def prove_consistency(
         folder: the log.
         old: the older checkpoint, by any of `keys`.
         keys: the log's, from elsewhere; without them, those that the log lists are believed.
+        progress: told how far it is.
 
     Raises:
         ProofError: it does not.
     """
-    log = _Log(folder, lambda _line: False)
-    before = _open(old, *(keys or read_keys(folder)))
+    log = SignedLog(folder, lambda _line: False, progress)
+    before = open_signed(old, *(keys or read_keys(folder)))
     if before.size > log.head.size:
         raise ProofError(f"the older checkpoint has {before.size} entries, the log only {log.head.size}: some are gone")
     if root_of(log.hashes[: before.size]) != before.root:
@@ -411,8 +388,8 @@ def check_consistency(text: str, keys: Sequence[Verifier]) -> tuple[Checkpoint, 
     parts = notes.split("\n\n")
     if not blank or lines[0] != CONSISTENCY or len(parts) != 4:  # noqa: PLR2004 - text and signatures of two notes
         raise ProofError(f"not a proof of consistency: it begins with {CONSISTENCY!r} and has two checkpoints")
-    old = _open(f"{parts[0]}\n\n{parts[1]}\n".encode(), *keys)
-    new = _open(f"{parts[2]}\n\n{parts[3]}".encode(), *keys)
+    old = open_signed(f"{parts[0]}\n\n{parts[1]}\n".encode(), *keys)
+    new = open_signed(f"{parts[2]}\n\n{parts[3]}".encode(), *keys)
     path = [_hash(line) for line in lines[1:]]
     if old.size and not consistent(old.size, old.root, new.size, new.root, path):
         raise ProofError("the newer checkpoint does not extend the older one")
@@ -420,43 +397,6 @@ def check_consistency(text: str, keys: Sequence[Verifier]) -> tuple[Checkpoint, 
 
 
 # -- small parts -------------------------------------------------------------------------------------------------------
-
-
-def read_verifier(folder: Path) -> Verifier:
-    """The log's own verifier line: of the key that signs it now.
-
-    Raises:
-        ProofError: there is none.
-    """
-    return read_keys(folder)[-1]
-
-
-def read_keys(folder: Path) -> tuple[Verifier, ...]:
-    """All keys that the log lists, oldest first.
-
-    Raises:
-        ProofError: there is none.
-    """
-    try:
-        with open_regular(folder / VERIFIER) as file:
-            return parse_chain(file.read(MAX_NOTE_BYTES).decode())
-    except (OSError, ValueError) as error:
-        raise ProofError(f"{folder / VERIFIER}: no verifier line ({error})") from error
-
-
-def _read_note(path: Path) -> bytes:
-    try:
-        with open_regular(path) as file:
-            return file.read(MAX_NOTE_BYTES + 1)
-    except OSError as error:
-        raise ProofError(f"{path}: nothing is signed yet ({error.strerror or error})") from error
-
-
-def _open(note: bytes, *keys: Verifier) -> Checkpoint:
-    try:
-        return open_by_any(note, keys)
-    except CheckpointError as error:
-        raise ProofError(f"the checkpoint is not good: {error}") from error
 
 
 def _base64(octets: bytes) -> str:

@@ -6,7 +6,7 @@ Exit codes: 0 done, or nothing to do; 1 only shown, `--yes` was not given; 2 it 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -20,7 +20,7 @@ from provenance.keys import KeyFileError, load
 from provenance.proof import ProofError
 from provenance.seal import seal as seal_log
 from provenance.segments import LogError
-from provenance.terminal import plain
+from provenance.terminal import plain, progress_bar
 from reservations.urls import UrlError, canonical_url
 
 _SHOWN_ONLY = 1
@@ -31,8 +31,15 @@ _MAX_REPLY_BYTES = 65_536
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a crawl that is not running.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Adds the verbs."""
+After = Callable[[Path, str], str]
+"""Erases a URL from something else in an output folder, and says so in a sentence. Raises EraseError, OSError."""
+
+_AFTERWARDS: list[After] = []
+
+
+def add_to(app: typer.Typer, *afterwards: After) -> None:
+    """Adds the verbs; `afterwards`: what `erase URL` does besides, while nobody writes the log."""
+    _AFTERWARDS[:] = afterwards
     app.command(epilog="Example: knockfirst erase out/web https://example.org/page --why 'complaint 7' --yes")(erase)
     app.command(epilog="Example: knockfirst seal out/web")(seal)
     app.command(epilog="Example: knockfirst anchor out/web --tsa https://tsa.example/")(anchor)
@@ -54,24 +61,30 @@ def erase(
     """
     if bool(url) == expired or (url and not why):
         _give_up("Name a URL and --why, or --expired.")
+    told: list[str] = []
     try:
         name = canonical_url(url) if url else ""
         now = dt.datetime.now(dt.UTC)
-        with closing(Eraser(out, load(key, outside=(out,)), url=name, now=now)) as eraser:
+        private = load(key, outside=(out,))
+        with progress_bar() as tell, closing(Eraser(out, private, url=name, now=now, progress=tell)) as eraser:
             plan = eraser.plan_expired() if expired else eraser.plan_url(text=text)
             for line in _plan_lines(plan, name):
                 typer.echo(plain(line))
             if yes:
                 eraser.carry_out(plan, why)
+                told = [after(out, name) for after in _AFTERWARDS] if name else []
     except (OSError, EraseError, KeyFileError, LogError, ProofError, UrlError) as error:
         _give_up(str(error))
+    for line in told:
+        typer.echo(plain(line))
     if not (plan.entries or plan.files):
         return
     if not yes:
         typer.echo("Nothing was changed. Give --yes to erase it; it cannot be brought back.")
         raise typer.Exit(_SHOWN_ONLY)
     typer.echo(
-        "Erased, and entered in the log. `frontier.db`, `reports/` and copies elsewhere are not touched by this."
+        "Erased, and entered in the log. Reports, indexes, a frontier outside of the folder, and copies elsewhere are "
+        "not touched by this."
     )
 
 

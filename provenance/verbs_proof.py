@@ -19,6 +19,7 @@ from provenance.naming import registrable_domain
 from provenance.proof import (
     MAX_PROOF_BYTES,
     Finding,
+    Proof,
     ProofError,
     check,
     check_consistency,
@@ -28,7 +29,7 @@ from provenance.proof import (
     read_keys,
 )
 from provenance.segments import LogError
-from provenance.terminal import plain
+from provenance.terminal import plain, progress_bar
 from reservations.urls import UrlError, canonical_url, origin_of
 
 _WRONG = 1
@@ -66,12 +67,7 @@ def proof(
     if bool(about) == bool(site):
         _give_up("Name a URL, or a domain by --site; not both.")
     try:
-        folder = Path(out) / "log"
-        if site:
-            made = prove_site(folder, registrable_domain(site.lower().rstrip(".")))
-        else:
-            url = canonical_url(about)
-            made = prove_url(folder, url, registrable_domain(origin_of(url).host))
+        made = _prove(Path(out) / "log", about, site)
     except (OSError, LogError, ProofError, UrlError) as error:
         _give_up(str(error))
     if to is None:
@@ -79,6 +75,14 @@ def proof(
     else:
         to.write_text(made.text(), "utf-8")
         typer.echo(plain(f"{to}: {to.stat().st_size} bytes. To check it: knockfirst proof check {to}"))
+
+
+def _prove(folder: Path, url: str, site: str) -> Proof:
+    with progress_bar() as tell:
+        if site:
+            return prove_site(folder, registrable_domain(site.lower().rstrip(".")), tell)
+        url = canonical_url(url)
+        return prove_url(folder, url, registrable_domain(origin_of(url).host), tell)
 
 
 def _check(path: Path, key: str | None, *, as_json: bool) -> None:
@@ -165,7 +169,8 @@ def consistency(
         _give_up(str(error))
     try:
         if new.is_dir():
-            text, before, after = prove_consistency(new / "log", note, keys)
+            with progress_bar() as tell:
+                text, before, after = prove_consistency(new / "log", note, keys, tell)
         else:
             text = new.read_text("utf-8")
             before, after = check_consistency(text, keys)

@@ -27,7 +27,7 @@ from crawler.frontier.sqlite_file import SqliteFile, Standing
 
 #: A host is ready at the latest of its clock, the end of its block and its earliest due URL (`max` of a NULL is NULL:
 #: one with an empty queue is not ready), unless it is leased. A block without end ends at 9e999, infinity.
-_READY: Final = """UPDATE host SET ready_at = CASE WHEN EXISTS (SELECT 1 FROM lease WHERE host = ?1) THEN NULL ELSE
+READY: Final = """UPDATE host SET ready_at = CASE WHEN EXISTS (SELECT 1 FROM lease WHERE host = ?1) THEN NULL ELSE
  nullif(max(free_at, blocked_until, (SELECT due FROM queue WHERE host = ?1 ORDER BY due LIMIT 1)), 9e999) END
  WHERE id = ?1"""
 
@@ -121,7 +121,7 @@ class Store:
                     self._add_pages(host, site, 1)
                 self._standing.dead -= self._sql("DELETE FROM dead WHERE url = ?", url).rowcount
                 self._queue_new(host, group[url])
-            self._sql(_READY, host)
+            self._sql(READY, host)
         return self._standing.queued - before
 
     def claim(self, n: int, now: float, epoch: str) -> list[Lease]:
@@ -258,7 +258,7 @@ class Store:
             "UPDATE host SET blocked_reason = ?2, blocked_since = ?3, blocked_until = ifnull(?4, 9e999) WHERE id = ?1",
             *(host, block.reason, block.since, block.until),
         )
-        self._sql(_READY, host)
+        self._sql(READY, host)
 
     def unblock(self, authority: str, now: float) -> bool:
         """Lift a host's block."""
@@ -266,7 +266,7 @@ class Store:
         row = self._sql(query, authority, now).fetchone()
         if row is not None:
             self._sql("UPDATE host SET blocked_until = 0 WHERE id = ?", *row)
-            self._sql(_READY, *row)
+            self._sql(READY, *row)
         return row is not None
 
     def blocks(self, now: float) -> list[Block]:
@@ -355,7 +355,7 @@ class Store:
                 self._queue_new(host, found)
         if new:
             self._add_pages(host, site, new)
-            self._sql(_READY, host)
+            self._sql(READY, host)
         return held
 
     def _add_pages(self, host: int, site: int, new: int) -> None:
@@ -413,7 +413,7 @@ class Store:
         for number, host, expires_at in self._sql(query, self._worker).fetchall():
             self._sql("DELETE FROM lease WHERE id = ?", number)
             self._sql("UPDATE host SET free_at = max(free_at, ?) WHERE id = ?", expires_at, host)
-            self._sql(_READY, host)
+            self._sql(READY, host)
 
     def _expire(self, now: float) -> None:
         """Queue again what other workers were lost with. What a worker holds itself it knows."""
@@ -427,7 +427,7 @@ class Store:
             self._standing.lost += 1
             if url:
                 self._enqueue(host, 0.0, rank, item, url, payload, attempt, losses + 1, number)
-            self._sql(_READY, host)
+            self._sql(READY, host)
 
     def _end(self, outcome: Outcome, lease: tuple[Any, ...]) -> None:
         host, rank, item, url, payload, attempt, losses, lost = lease
@@ -443,6 +443,6 @@ class Store:
             "UPDATE host SET free_at = max(free_at, ?2), address = iif(?3 = '', address, ?3) WHERE id = ?1",
             *(host, outcome.host_free_at, outcome.address),
         )
-        self._sql(_READY, host)
+        self._sql(READY, host)
         if outcome.payload is not None:
             self._sql("INSERT OR IGNORE INTO payload VALUES (?, ?)", *outcome.payload)
