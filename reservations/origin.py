@@ -16,7 +16,7 @@ from reservations.decide import is_condition
 from reservations.definition import Document
 from reservations.memory import Memory
 from reservations.model import Answer, Facts, Signal
-from reservations.named import Named, name
+from reservations.named import MOST_NAMED, Named, name
 from reservations.readers.http_head import media_type_of
 from reservations.readers.name_values import Pair, parse_name_values, read_name_values
 from reservations.readers.notices import Notices
@@ -32,6 +32,8 @@ from reservations.urls import origin_of
 
 _REMEMBERED_FILES: Final = 4096
 _REMEMBERED_URLS: Final = 1024
+#: Lines of robots.txt that name documents, all of which are entered; of more, what names another document.
+_MOST_LICENCES: Final = 100
 
 
 class Found(NamedTuple):
@@ -151,13 +153,14 @@ class OriginFiles:
         robots, tokens = self._parsed(answer).text, asker.tokens
         base = f"{origin_of(url)}{path}"
         found: list[Named] = []
+        known: set[str] = set()
         for vocabulary in self._vocabularies:
             for directive in vocabulary.protocol.robots_lines:
                 if not directive.document or not robots.has(directive.name):
                     continue
                 lines = choose(robots.lines(directive.name.lower(), tokens), named=robots.named(tokens))
                 # A licence outside of groups is for everyone, beside what our own group names.
-                outside = robots.lines(directive.name.lower(), tokens).outside
+                in_force = frozenset((*lines.binding, *robots.lines(directive.name.lower(), tokens).outside))
                 for line in (*lines.binding, *lines.careful):
                     item = name(
                         vocabulary,
@@ -167,7 +170,10 @@ class OriginFiles:
                         place=f"{path} line {line.number}",
                         text=f"{line.key}: {line.value}",
                     )
-                    odd = (*line.issues, *(() if line in lines.binding or line in outside else ("group",)))
+                    if len(found) >= _MOST_LICENCES and (item.url in known or len(known) > MOST_NAMED):
+                        continue  # what is one document too many stands for all others
+                    known.add(item.url)
+                    odd = (*line.issues, *(() if line in in_force else ("group",)))
                     found.append(item._replace(issues=(*item.issues, *odd)))
         return found
 

@@ -178,3 +178,17 @@ def test_files_are_remembered_by_their_answer_only(registry, policy, make_facts)
     for robots in ("User-agent: *\nDisallow: /", "User-agent: *\nAllow: /") * 20:
         verdicts.append(isinstance(registry.examine(make_facts(robots), policy, "ExampleBot"), Decision))
     assert verdicts == [True, False] * 20
+
+
+def test_endless_lines_that_name_documents_are_bounded_and_a_late_one_still_counts(registry, policy, make_facts):
+    same = "License: https://lic.example/l.xml\n" * 3000
+    late = make_facts(f"User-agent: *\nAllow: /\n{same}License: https://lic.example/late.xml\n")
+    wanted = registry.examine(late, policy, "ExampleBot")
+    assert [one.url for one in (wanted, *wanted.beside)] == [
+        "https://lic.example/l.xml",
+        "https://lic.example/late.xml",
+    ]
+    many = "".join(f"License: https://lic.example/{number}.xml\n" for number in range(3000))
+    decision = registry.examine(make_facts(f"User-agent: *\nAllow: /\n{many}"), policy, "ExampleBot")
+    assert (decision.verdict, decision.reason) == ("held", "rsl.unreadable")
+    assert len(decision.signals) <= 100
