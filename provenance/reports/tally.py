@@ -11,6 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
@@ -21,7 +22,7 @@ from provenance.entry import ConfigEntry, RunEntry
 from provenance.log import CHECKPOINT
 from provenance.proof import read_verifier
 from provenance.segments import Erased, LogError, as_erased, read_lines, segments
-from provenance.tree import Frontier
+from provenance.tree import Frontier, leaf_hash
 from provenance.warcfile import open_regular
 from reservations.decide import TEASER
 from reservations.model import Category, Verdict
@@ -38,10 +39,9 @@ ODD: Final = "(malformed)"
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _MAX_KNOWN: Final = 4_096
-_GROUP: Final = 4_096
+_GROUP: Final = 256  # lines taken in together: few enough to stay in a processor's cache
 _NONE: Final = -1
 _KEPT: Final = Verdict.KEPT
-_ERASED: Final = b'{"t":"erased"'
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
@@ -289,7 +289,6 @@ class _Reading:
         self._tally = tally
         self._head = head
         self._tree = Frontier()
-        self._leaves: list[bytes] = []
         self._size = 0
         self._words = _Words()
         self._newest: _Entry | None = None
@@ -305,42 +304,44 @@ class _Reading:
         paths = segments(folder)
         total, done = sum(path.stat().st_size for path in paths), 0
         for path in paths:
-            for number, line in enumerate(read_lines(path), 1):
-                if not line.endswith(b"\n"):
+            number, lines = 0, read_lines(path)
+            while group := list(islice(lines, _GROUP)):
+                done += sum(map(len, group))
+                if not group[-1].endswith(b"\n"):
                     self._torn = True
-                    break
-                self._line(line[:-1], path, number)
-                done += len(line)
-                if not number % _GROUP:
-                    self._flush()
-                    tell(folder.parent.name, min(done, total), total)
-        self._flush()
+                    group.pop()
+                self._take([line[:-1] for line in group], f"{path}:{{}}", number)
+                number += len(group)
+                tell(folder.parent.name, min(done, total), total)
         tell(folder.parent.name, total, total)
 
-    def _line(self, line: bytes, path: Path, number: int) -> None:
+    def _take(self, lines: list[bytes], place: str, number: int) -> None:
+        """Take in the lines behind the first `number` of a segment."""
+        entries: list[_Entry | Erased]
         try:
-            erased = as_erased(line) if line.startswith(_ERASED) else None
-            entry = _decode(line) if erased is None else erased
-        except ValueError as error:
-            raise LogError(f"{path}:{number}: no entry ({error}). Run `knockfirst verify`") from error
-        if entry.seq != self._size:
-            raise LogError(f"{path}:{number}: entry {entry.seq} where {self._size} belongs. Run `knockfirst verify`")
-        self._size += 1
-        self._leaves.append(sha256(b"\0" + line).digest() if erased is None else erased.hash)
-        if type(entry) is _Decision:
-            self._newest = self._last = entry
-            self._decision(entry)
-        else:
-            self._words.pass_over()
-            self._other(entry, line)
-
-    def _flush(self) -> None:
-        """Take what was read into the tree, up to the size that was signed."""
+            entries = list(map(_decode, lines))
+            leaves = [sha256(b"\0" + line).digest() for line in lines]
+        except ValueError:  # a line is erased, or is none: which, takes longer to find out
+            entries = [_entry(line, place.format(at)) for at, line in enumerate(lines, number + 1)]
+            leaves = [
+                one.hash if isinstance(one, Erased) else leaf_hash(line)
+                for one, line in zip(entries, lines, strict=True)
+            ]
+        for entry, line in zip(entries, lines, strict=True):
+            if entry.seq != self._size:
+                where = place.format(number + 1 + entries.index(entry))
+                raise LogError(f"{where}: entry {entry.seq} where {self._size} belongs. Run `knockfirst verify`")
+            self._size += 1
+            if type(entry) is _Decision:
+                self._decision(entry)
+            else:
+                self._words.pass_over()
+                self._other(entry, line)
         signed = self._head.size if self._head is not None else 0
-        self._tree.extend(self._leaves[: signed - self._tree.size])
-        self._leaves.clear()
+        self._tree.extend(leaves[: signed - self._tree.size])
 
     def _decision(self, entry: _Decision) -> None:
+        self._newest = self._last = entry
         if entry.masked:
             self._tally.masked += 1
         if entry.supersedes is not None:
@@ -421,6 +422,13 @@ class _Reading:
             tally.size, tally.root = self._head.size, self._head.root.hex()
             if tally.size < size:
                 faults.append(f"its last {size - tally.size} entries are not signed")
+
+
+def _entry(line: bytes, where: str) -> _Entry | Erased:
+    try:
+        return as_erased(line) or _decode(line)
+    except ValueError as error:
+        raise LogError(f"{where}: no entry ({error}). Run `knockfirst verify`") from error
 
 
 def read_log(out: Path, *, key: str = "", dropped: Iterable[int] = (), progress: Progress | None = None) -> Tally:
