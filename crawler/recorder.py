@@ -26,7 +26,7 @@ from provenance.log import LogWriter
 from provenance.naming import registrable_domain
 from provenance.sites import site_tree
 from reservations.decide import TEASER
-from reservations.legal import is_legal_key
+from reservations.legal import is_page_key
 from reservations.model import Answer, Decision, Verdict
 from reservations.readers.http_head import media_type_of
 from reservations.readers.well_known import is_page
@@ -188,7 +188,7 @@ class Recorder:
         exchange, body = fetched.exchange, fetched.body
         if body is None:
             records = archive.head(exchange)
-        elif is_page(body.content, "" if key == ROBOTS else media_type_of(exchange.headers)) is not is_legal_key(key):
+        elif is_page(body.content, "" if key == ROBOTS else media_type_of(exchange.headers)) is not is_page_key(key):
             records = archive.head(exchange, body.block_bytes[:FOREIGN_EXCERPT], truncated="length")
         elif body.truncated:
             records = archive.head(exchange, body.block_bytes, truncated="length")

@@ -18,7 +18,7 @@ import msgspec
 from provenance.entry import DecisionEntry, EvidenceEntry, Pointer
 from provenance.message import MessageError, read_content, read_head
 from provenance.warcfile import OPEN_SUFFIX, WARC_NAME, StoredRecord, WarcFileError, digest, open_regular, read_record
-from reservations.legal import is_legal_key
+from reservations.legal import is_page_key
 from reservations.model import Answer, Head, Header, Hop
 from reservations.readers.http_head import media_type_of
 from reservations.readers.well_known import is_page
@@ -240,6 +240,6 @@ def _document(entry: EvidenceEntry, record: StoredRecord, at: int, headers: tupl
     body = body[: entry.len] if entry.truncated else body
     if digest(body) == entry.d:
         return body
-    if partial and is_page(body, "" if entry.key == _ROBOTS else media_type_of(headers)) is not is_legal_key(entry.key):
+    if partial and is_page(body, "" if entry.key == _ROBOTS else media_type_of(headers)) is not is_page_key(entry.key):
         return body
     raise Gone(f"entry {entry.seq}: the record holds other bytes than were parsed", record.id)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from reservations.memory import Memory
 from reservations.model import Answer, Facts, Signal
-from reservations.named import Heard, Missing, Named, key_of
+from reservations.named import TERMS, Heard, Missing, Named, key_of
 from reservations.origin import FORBIDDEN, consequence, meaning, outcome
 from reservations.readers.html import HtmlPage
 from reservations.readers.http_head import charset_of, media_type_of
@@ -31,8 +31,13 @@ _REMEMBERED: Final = 1024
 
 
 def is_legal_key(key: str) -> bool:
-    """Whether an answer is a site's own legal page, so that a page is what is expected under it."""
+    """Whether an answer is a legal page of the site itself."""
     return key.endswith(MARK)
+
+
+def is_page_key(key: str) -> bool:
+    """Whether a web page is what is expected as the answer."""
+    return key.endswith((MARK, TERMS))
 
 
 class _Row(NamedTuple):

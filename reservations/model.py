@@ -117,7 +117,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         url: the absolute URL exactly as it is asked for.
         documents: answers by key: the path for a document of the URL's own origin ("/robots.txt"), the absolute
-            URL for one elsewhere; with "#legal" behind it for a page of the site's own terms.
+            URL for one elsewhere; with "#legal" behind it for a page of the site's own terms, with "#terms" for one of
+            a licence's.
         head: None before the request; the final (not 1xx) head after it.
         body: None while not read; the entity after content codings were removed.
         failure: why the exchange with the resource broke ("timeout", "reset", ... as in `Answer`), else None.

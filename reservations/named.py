@@ -1,12 +1,13 @@
-"""Documents that statements name by URL: licences (RSL), policies (ODRL), the files of another origin of the same work.
+"""Documents that statements name by URL: licences (RSL) with their terms, policies (ODRL), files of another origin.
 
 What was named and cannot be read is neither a permission nor an absence: it is `undeterminable` where the protocol's
-table says so. No document is asked for that robots.txt closes to us, none twice, and no more than ten for one URL.
+table says so. No document is asked for that robots.txt closes to us, none twice, and no more than ten for one URL. What
+a licence names is looked at (its terms, where it permits anything), and nothing that is named there: two levels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -14,7 +15,9 @@ import msgspec
 from reservations.definition import CLOSING, Document
 from reservations.memory import Memory
 from reservations.model import Answer, Category, Facts, Signal, Value
-from reservations.readers.http_head import media_type_of
+from reservations.readers.html import HtmlPage
+from reservations.readers.http_head import charset_of, media_type_of
+from reservations.readers.notices import Notices
 from reservations.readers.odrl import read_policy
 from reservations.readers.robots_match import subject_of
 from reservations.readers.rsl import VALUES, Content, Found, Party, Unreadable, narrowest, offers, parse_rsl
@@ -24,6 +27,9 @@ from reservations.tables import Consequence, NamedDocument, OfferWords, PolicyWo
 from reservations.urls import UrlError, canonical_url, origin_of
 
 MOST_NAMED: Final = 10
+#: Behind the key of the answer that a licence names as its terms.
+TERMS: Final = "#terms"
+_TERMS_ACCEPT: Final = "text/html,application/xhtml+xml;q=0.9"
 _REMEMBERED: Final = 1024
 
 
@@ -38,6 +44,7 @@ class Named(NamedTuple):
         issues: what was odd about the naming; then only what the document refuses counts.
         page: it was named for this resource alone.
         elsewhere: the URL is another address of the same work; its origin's file is what is to be read.
+        terms: it is the page of terms under which a licence permits what it permits.
     """
 
     vocabulary: Vocabulary
@@ -48,6 +55,7 @@ class Named(NamedTuple):
     issues: tuple[str, ...] = ()
     page: bool = False
     elsewhere: str = ""
+    terms: bool = False
 
     @property
     def table(self) -> NamedDocument | None:
@@ -106,7 +114,9 @@ def key_of(url: str, page: str) -> str:
 class NamedDocuments:
     """Reads named documents; what was read once is remembered by the answer it came from."""
 
-    def __init__(self) -> None:
+    def __init__(self, notices: Notices) -> None:
+        self._notices = notices
+        self._sentences: Memory[list[Signal]] = Memory(_REMEMBERED)
         self._licences: Memory[tuple[Content, ...] | str] = Memory(_REMEMBERED)
         self._rules: Memory[Rules] = Memory(_REMEMBERED)
 
@@ -116,7 +126,8 @@ class NamedDocuments:
         consulted: dict[str, str] = {}
         missing: dict[str, Missing] = {}
         seen: set[str] = set()
-        for item in named:
+        items = list(named)
+        for item in items:
             wanted = _wanted(item, facts)
             if wanted is None:
                 signals += _unread(item, item.place, "not a URL that can be asked for")
@@ -125,13 +136,14 @@ class NamedDocuments:
             answer = facts.documents.get(wanted.key)
             if len(seen) > MOST_NAMED:
                 answer = Answer(url=wanted.url, failure="too-many-documents")
-            elif answer is None and wanted.key.startswith("/") and not may_ask(wanted.key):
+            elif answer is None and wanted.key.startswith("/") and not may_ask(wanted.key.removesuffix(TERMS)):
                 answer = Answer(url=wanted.url, failure="robots")
             if answer is None:
                 missing.setdefault(wanted.key, wanted)
                 continue
             consulted[wanted.key] = _outcome(answer)
             signals += self._read(item, wanted.key, answer, facts, party)
+            items += self._terms_of(item, wanted.key, answer, facts, party)
         return Heard(tuple(signals), consulted, tuple(missing.values()))
 
     def _read(self, item: Named, key: str, answer: Answer, facts: Facts, party: Party) -> list[Signal]:
@@ -139,20 +151,49 @@ class NamedDocuments:
         if item.elsewhere:
             return self._elsewhere(item, answer, place)
         table = item.table
-        readable = not answer.failure and answer.status in (*range(200, 300), 304)
-        if table is None or not readable or answer.truncated or len(answer.body) > table.max_bytes:
+        if table is None or not _is_whole(answer, table):
             return _unread(item, place or key, _outcome(answer), key)
+        if item.terms:
+            return self._notice(item, key, answer)
         if table.offers is not None:
             return self._offers(item, table.offers, (key, answer), facts, party)
         if table.policy is not None and not is_page(answer.body, media_type_of(answer.headers)):
             return _terms(item, table.policy, key, answer, party)
         return []
 
+    def _notice(self, item: Named, key: str, answer: Answer) -> list[Signal]:
+        """What the terms of a licence say, which only refuses more."""
+        if not is_page(answer.body, media_type_of(answer.headers)):
+            return _unread(item, item.place, "no-page", key)
+        page = HtmlPage(answer.body, charset_of(answer.headers))
+        return self._sentences.get((answer,), key, lambda: self._notices.in_legal_page(page, key))
+
+    def _terms_of(self, item: Named, key: str, answer: Answer, facts: Facts, party: Party) -> Iterator[Named]:
+        """The terms that a licence names for this URL, where it permits anything."""
+        table = item.table
+        if item.terms or item.elsewhere or table is None or table.offers is None or not _is_whole(answer, table):
+            return
+        contents = self._contents(answer, table.offers)
+        if isinstance(contents, str):
+            return
+        covering, _ = narrowest(contents, Found(facts.url, subject_of(facts.url), page=item.page))
+        if all(VALUES[offer.outcome] in CLOSING for offer in offers(covering, table.offers, party)):
+            return
+        for content in covering:
+            for target in content.terms:
+                url = _absolute(target, facts.url)
+                if url and url != facts.url:
+                    place = f"{key}, content {content.number}, terms"
+                    yield Named(item.vocabulary, url, item.source, place, clean(target), page=item.page, terms=True)
+
+    def _contents(self, answer: Answer, words: OfferWords) -> tuple[Content, ...] | str:
+        return self._licences.get((answer, words), "", lambda: _parsed(answer.body, words))
+
     def _offers(
         self, item: Named, words: OfferWords, answered: tuple[str, Answer], facts: Facts, party: Party
     ) -> list[Signal]:
         key, answer = answered
-        contents = self._licences.get((answer, words), "", lambda: _parsed(answer.body, words))
+        contents = self._contents(answer, words)
         place = f"{item.place}: {key}, " if item.source == "body" else ""
         if isinstance(contents, str):
             return _unread(item, place.rstrip(", ") or key, contents, key)
@@ -317,7 +358,15 @@ def _wanted(item: Named, facts: Facts) -> Missing | None:
     table = item.table
     if table is None:
         return None
+    if item.terms:
+        return Missing(item, key_of(item.url, facts.url) + TERMS, item.url, table.max_bytes, _TERMS_ACCEPT)
     return Missing(item, key_of(item.url, facts.url), item.url, table.max_bytes, table.accept)
+
+
+def _is_whole(answer: Answer, table: NamedDocument) -> bool:
+    """Whether the document came, and all of it."""
+    readable = not answer.failure and answer.status in (*range(200, 300), 304)
+    return readable and not answer.truncated and len(answer.body) <= table.max_bytes
 
 
 def _outcome(answer: Answer) -> str:

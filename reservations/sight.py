@@ -72,8 +72,8 @@ class Sight:
         self._order = {protocol.id: number for number, protocol in enumerate(protocols)}
         self._files = FileTables(vocabularies)
         self._links = LinkTables(vocabularies)
-        self._named = NamedDocuments()
         self._notices = Notices(vocabularies)
+        self._named = NamedDocuments(self._notices)
         self._legal = LegalReader(vocabularies, self._notices)
         self._operator = OperatorTables(protocols)
         self._origin = OriginFiles(vocabularies, tuple(token_lists.values()), self._notices)

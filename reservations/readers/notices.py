@@ -86,9 +86,12 @@ class Notices:
         """What a page says for its site."""
         return [signal for reader in self._readers for signal in reader.in_page(page, url)]
 
-    def in_legal_page(self, page: HtmlPage, source: str, vocabulary: Vocabulary) -> list[Signal]:
-        """What a page says that is a notice as a whole, in the words of one protocol. `source`: key of its answer."""
-        readers = (reader for reader in self._readers if reader.vocabulary is vocabulary)
+    def in_legal_page(self, page: HtmlPage, source: str, vocabulary: Vocabulary | None = None) -> list[Signal]:
+        """What a page says that is a notice as a whole, in the words of one protocol or all.
+
+        `source`: key of its answer.
+        """
+        readers = (reader for reader in self._readers if vocabulary in (None, reader.vocabulary))
         return [signal for reader in readers for signal in reader.in_page(page, "", source=source)]
 
 
@@ -267,10 +270,9 @@ def _blocks(element: etree._Element, outside: frozenset[str]) -> Iterator[str]:
         if item is None or isinstance(item, str):
             if item is not None:
                 parts.append(item)
-            elif parts:
-                text, parts = "".join(parts).strip(), []  # blank ones too, or they are joined again at every block
-                if text:
-                    yield text
+            else:
+                yield from filter(None, ["".join(parts).strip()])
+                parts = []  # blank ones too, or they are joined again at every block
             continue
         silent = item.tag in _SILENT or not isinstance(item.tag, str)
         if silent or (item is not element and _words_of(item) & outside):

@@ -23,6 +23,10 @@ MAX_DEPTH: Final = 32
 MAX_CONTENTS: Final = 5_000
 _MAX_ELEMENTS: Final = 100_000
 _MAX_WORDS: Final = 500
+_MAX_TERMS: Final = 10
+_MAX_URL: Final = 2048
+#: Free text is text, never fetched (ruling 20).
+_URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)
 _SPLIT: Final = re.compile(r"[\s,]+")
 _BY_NAME, _BY_GROUP = 2, 1
 
@@ -56,12 +60,13 @@ class Licence(NamedTuple):
 
 
 class Content(NamedTuple):
-    """One entry: what it covers, whether a server or a key must be asked first, its offers."""
+    """One entry: what it covers, whether a server or a key must be asked first, its offers, URLs of its terms."""
 
     number: int
     url: str
     locked: str
     licences: tuple[Licence, ...]
+    terms: tuple[str, ...] = ()
 
 
 class Offer(NamedTuple):
@@ -135,7 +140,12 @@ def _content(number: int, entry: etree._Element) -> Content:
     if (entry.get("encrypted") or "").strip().lower() in ("true", "1", "yes"):
         locked = "encrypted"
     licences = tuple(_licence(child) for child in entry if _name(child) == "license")
-    return Content(number, (entry.get("url") or "").strip(), locked, licences)
+    terms = tuple(said for child in entry if _name(child) == "terms" and _URL.fullmatch(said := _said(child)))
+    return Content(number, (entry.get("url") or "").strip(), locked, licences, terms[:_MAX_TERMS])
+
+
+def _said(element: etree._Element) -> str:
+    return "".join(element.itertext())[:_MAX_URL].strip()
 
 
 def _licence(element: etree._Element) -> Licence:

@@ -25,8 +25,16 @@ def licence(inner, url="/"):
 
 NO = licence('<prohibits type="usage">ai-all</prohibits>')
 YES = licence('<permits type="usage">all</permits>')
+ON_TERMS = YES.replace("</content>", "<terms>https://lic.example/t</terms></content>")
 _LICENCES = st.sampled_from(
-    [NO, YES, licence('<permits type="usage">search train-ai</permits>'), licence('<payment type="crawl"/>'), "<rsl/>"]
+    [
+        NO,
+        YES,
+        licence('<permits type="usage">search train-ai</permits>'),
+        licence('<payment type="crawl"/>'),
+        "<rsl/>",
+        ON_TERMS,
+    ]
 )
 _ROBOTS = st.lists(
     st.sampled_from(
@@ -102,6 +110,7 @@ def whole_facts(draw):
         "/l.xml": answer(draw(_LICENCES), draw(statuses)),
         "https://lic.example/l.xml": answer(draw(_LICENCES), draw(statuses)),
         "/terms#legal": answer(draw(_TERMS), draw(statuses)),
+        "https://lic.example/t#terms": answer(draw(_TERMS), draw(statuses)),
         "https://lic.example/p.json": answer('{"permission": [{"action": "tdm:mine"}]}', draw(statuses)),
     }
     body = f"<!doctype html><head>{draw(_MARKUP)}</head><body>{draw(_MARKUP)}x".encode()

@@ -85,3 +85,71 @@ def test_each_failure_of_an_announced_document_leaves_it_unknown(registry, polic
     ):
         decision = wanted(registry, make_facts(robots, documents={"https://lic.example/l.xml": answer}), policy)
         assert (decision.verdict, decision.reason) == ("held", "rsl.unreadable")
+
+
+RESERVED = "<p>Text and data mining under Article 4 of Directive (EU) 2019/790 is reserved.</p>"
+ROBOTS = "User-agent: *\nAllow: /\nLicense: https://lic.example/l.xml\n"
+
+
+def licence(terms, offer='<permits type="usage">all</permits>'):
+    named = "".join(f"<terms>{one}</terms>" for one in terms)
+    content = f'<content url="/"><license>{offer}</license>{named}</content>'
+    return f'<rsl xmlns="https://rslstandard.org/rsl">{content}</rsl>'
+
+
+def with_licence(make_facts, text, robots=ROBOTS, **documents):
+    return make_facts(robots, documents={"https://lic.example/l.xml": text, **documents})
+
+
+def test_terms_that_a_permitting_licence_names_are_asked_for_and_refuse(registry, policy, make_facts):
+    key = "https://lic.example/terms#terms"
+    text = licence(["https://lic.example/terms"])
+    assert wanted(registry, with_licence(make_facts, text), policy) == [key]
+    decision = wanted(registry, with_licence(make_facts, text, **{key: RESERVED}), policy)
+    assert (decision.verdict, decision.reason) == ("refused", "language.reservation")
+    assert wanted(registry, with_licence(make_facts, text, **{key: "<p>Bread is sold.</p>"}), policy) == [""]
+
+
+@pytest.mark.parametrize("terms", ["our terms apply", "see https://lic.example/terms", "/terms", "mailto:a@b.example"])
+def test_terms_in_words_are_never_fetched(registry, policy, make_facts, terms):
+    assert wanted(registry, with_licence(make_facts, licence([terms])), policy) == [""]
+
+
+def test_terms_of_a_licence_that_permits_nothing_are_not_asked_for(registry, policy, make_facts):
+    text = licence(["https://lic.example/terms"], '<prohibits type="usage">all</prohibits>')
+    assert wanted(registry, with_licence(make_facts, text), policy).reason == "rsl.prohibited"
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdicts"),
+    [
+        (Answer(url="", status=404), ("refused", "held", "wants")),
+        (Answer(url="", failure="timeout"), ("refused", "held", "wants")),
+        (Answer(url="", status=200, body=b"%PDF-1.7"), ("refused", "held", "wants")),
+    ],
+)
+def test_terms_that_cannot_be_read_leave_the_permission_unknown(registry, policy, make_facts, answer, verdicts):
+    facts = with_licence(make_facts, licence(["https://lic.example/t"]), **{"https://lic.example/t#terms": answer})
+    for profile, verdict in zip(("strict", "standard", "letter"), verdicts, strict=True):
+        decision = registry.examine(facts, msgspec.structs.replace(policy, profile=profile), "ExampleBot")
+        assert (decision.verdict if isinstance(decision, Decision) else "wants") == verdict
+
+
+def test_licences_and_their_terms_are_ten_documents_together(registry, policy, make_facts):
+    terms = [f"https://lic.example/{number}" for number in range(12)]
+    letter = msgspec.structs.replace(policy, profile="letter")
+    assert len(wanted(registry, with_licence(make_facts, licence(terms)), letter)) == 9
+    held = wanted(registry, with_licence(make_facts, licence(terms)), policy)
+    assert (held.verdict, held.reason) == ("held", "rsl.unreadable")
+
+
+def test_what_terms_name_is_not_followed(registry, policy, make_facts):
+    deeper = '<link rel="license" type="application/rsl+xml" href="/m.xml"><a href="/agb">AGB</a><p>Bread.</p>'
+    facts = with_licence(make_facts, licence(["https://site.example/t"]), **{"/t#terms": deeper})
+    assert wanted(registry, facts, policy) == [""]
+
+
+def test_terms_on_the_own_origin_that_robots_txt_closes_are_not_asked_for(registry, policy, make_facts):
+    robots = ROBOTS.replace("Allow: /", "Disallow: /t")
+    decision = wanted(registry, with_licence(make_facts, licence(["https://site.example/t"]), robots), policy)
+    assert (decision.reason, decision.consulted["/t#terms"]) == ("rsl.unreadable", "robots")
