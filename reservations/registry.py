@@ -81,7 +81,8 @@ class Registry:
         self.protocols = tuple(ordered)
         self._by_id = {protocol.id: protocol for protocol in ordered}
         self.digest = digest
-        self._sight = Sight(self.protocols, listed, page_tables or {}, reviews or Reviews())
+        self._tables = (listed, page_tables or {}, reviews or Reviews())
+        self._sight = Sight(self.protocols, *self._tables)
         self.documents: tuple[Document, ...] = self._sight.documents
         described = [reason for protocol in ordered for reason in protocol.reasons]
         described += [reason for tokens in listed.values() for reason in tokens.reasons]
@@ -121,6 +122,18 @@ class Registry:
         if faults:
             raise DefinitionError(faults)
         return cls(read.values(), lists, digest_of(protocols), page_tables, decided)
+
+    def declaring(self, files: Mapping[str, str]) -> Registry:
+        """The same protocols with files of declarations on works, by name, beside their own.
+
+        Raises:
+            DefinitionError: all faults of the files.
+        """
+        extended, faults = with_declarations(self._by_id, files)
+        if faults:
+            raise DefinitionError(faults)
+        lists, page_tables, reviews = self._tables
+        return Registry(extended.values(), lists, digest_of({**files, "": self.digest}), page_tables, reviews)
 
     def examine(self, facts: Facts, policy: Policy, token: Tokens) -> Decision | Wants:
         """What follows from the facts, or what is wanted next: the origin's files, then the head, then the body."""

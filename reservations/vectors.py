@@ -53,7 +53,10 @@ def run_robots(case: Case) -> str | None:
 
 
 def run_reservation(case: Case, registry: Registry, policy: Policy) -> str | None:
-    """A case of kind `reservation`; `policy` is the default that the case's settings change."""
+    """A case of kind `reservation`; `policy` is the default that the case's settings change.
+
+    `declarations` of a case: files of declarations that the operator keeps, name to text.
+    """
     settings = case.get("settings", {})
     policy = msgspec.structs.replace(
         policy,
@@ -65,6 +68,8 @@ def run_reservation(case: Case, registry: Registry, policy: Policy) -> str | Non
     )
     token = case.get("token", _DEFAULT_TOKEN)
     facts = _facts(case)
+    if "declarations" in case:
+        registry = registry.declaring(case["declarations"])
     wrong: list[str] = []
     values = _values(case["protocol"], facts, registry, policy, token)
     for column in ("strict", "effective"):
