@@ -216,8 +216,13 @@ def _types(rows: list[Row]) -> Table:
 def _suffixes(rows: list[Row]) -> Table:
     """Where the sites are registered says, roughly, where the content comes from."""
     columns = (Column("top_level", "Top-level domain"), *_SIZES)
-    found = tuple((name, *sizes) for name, sizes in _by(rows, lambda row: row.site.rpartition(".")[2]).items())
+    found = tuple((name, *sizes) for name, sizes in _by(rows, lambda row: _suffix(row.site)).items())
     return Table(name="top-level-domains", title="By top-level domain", columns=columns, rows=found, file=False)
+
+
+def _suffix(site: str) -> str:
+    label = site.rpartition(".")[2]
+    return "(address)" if label.isdigit() or ":" in label else label
 
 
 _DOMAIN_COLUMNS: Final = (

@@ -55,6 +55,19 @@ def test_sealed_log_is_counted_under_the_head_that_was_signed(whole):
     assert log.documents == {("/robots.txt", "200"): 1, ("/.well-known/tdmrep.json", "404"): 1}
 
 
+def test_reading_tells_how_far_it_is(crawled, stored):
+    for number in range(600):
+        stored(f"https://a.example/{number}")
+    crawled.finish()
+    told = []
+    read_log(crawled.out, progress=lambda step, done, total: told.append((step, done, total)))
+    size = (crawled.out / "log" / "seg-00000000.jsonl").stat().st_size
+    assert {step for step, _, _ in told} == {"out"}
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    assert len({done for _, done, _ in told}) > 2
+    assert told[-1][1:] == (size, size)
+
+
 def test_sealed_segments_are_counted_alike(whole):
     before = read_log(whole)
     seal(whole / "log")

@@ -1,6 +1,7 @@
 """The reports themselves: fields, the rule on domains, every medium, the command."""
 
 import csv
+import datetime as dt
 import io
 import json
 import re
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from crawler.cli import app
 from provenance import keys
 from provenance.entry import ConfigEntry, DecisionEntry, Http, RunEntry, SealEntry, Weaker
+from provenance.erase import Eraser
 from provenance.log import LogWriter
 from provenance.reports.crawl import crawl
 from provenance.reports.files import Form, as_csv, as_json, as_markdown, write
@@ -22,6 +24,7 @@ from provenance.reports.summary import listed, modality, percent, summary
 from provenance.reports.tally import read_log
 from reservations.model import Category, Verdict
 
+NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 OPEN = (Category.GENAI_TRAIN,)
 HOSTILE = "x\u202e<script>alert(1)</script>|=cmd()\n# \x1b[2J"
 
@@ -123,6 +126,14 @@ def test_summary_names_the_head_that_it_was_made_from(sites, rules):
     assert bytes.fromhex(made["root"]) == __import__("base64").b64decode(note[2])
     assert made["time"] == tally.until
     assert made["end"] == "finished"
+
+
+def test_sites_that_are_addresses_have_no_top_level_domain(crawled, page, rules):
+    for number, site in enumerate(("a.example", "b.example", "192.0.2.7", "[2001:db8::1]")):
+        page(f"https://{site}/", 100 * (number + 1), site=site)
+    crawled.finish()
+    document = summary([read_log(crawled.out)], [rules])
+    assert table(document, "top-level-domains").rows == (("(address)", 2, 700), ("example", 2, 300))
 
 
 def test_summary_of_nothing_kept_says_so(crawled, rules):
@@ -245,6 +256,22 @@ def test_markdown_and_csv_hold_nothing_of_strangers_but_text(hostile):
                 rows = list(csv.reader(io.StringIO(as_csv(one))))
                 assert len(rows) == len(one.rows) + 1
                 assert not [cell for row in rows for cell in row if cell[:1] in set("=+-@|")]
+
+
+def test_no_url_and_no_erased_site_stands_in_any_file(crawled, page, rules, key, tmp_path):
+    page("https://gone.example/secret-page")
+    page("https://a.example/?token=masked-0123456789abcdef", masked=True, verdict=Verdict.REFUSED, reason="url.secret")
+    page("https://b.example/some-page")
+    crawled.finish()
+    with closing(Eraser(crawled.out, key, url="https://gone.example/secret-page", now=NOW)) as eraser:
+        eraser.carry_out(eraser.plan_url(text=True), "complaint 7")
+    tally = read_log(crawled.out)
+    for document in (summary([tally], [rules]), crawl([tally], [rules])):
+        for path in write(document, tmp_path / "reports"):
+            text = path.read_text()
+            assert not re.search("gone|secret-page|masked-0123|some-page|token=", text), path.name
+    assert "b.example" in (tmp_path / "reports" / "crawl-sites.csv").read_text()
+    assert "(erased)" in (tmp_path / "reports" / "crawl-sites.csv").read_text()
 
 
 def test_file_is_not_written_through_a_link(sites, rules, tmp_path):
