@@ -128,7 +128,9 @@ class Eraser:
         self._read = _Read()
         self._by: dict[int, int] = {}  # entry to the one that says it was erased
         self._total = signed_size(out / "log")
-        self._log = LogWriter.open(out / "log", read_verifier(out / "log").name, key, visit=self._visit)
+        self._log = LogWriter.open(
+            out / "log", read_verifier(out / "log").name, key, visit=self._visit, disk=self._disk
+        )
         self._tell("log", self._total, self._total)
 
     def _visit(self, entry: Entry) -> None:

@@ -220,7 +220,7 @@ def enter(folder: Path, manifest: Manifest, key: SigningKey, *, origin: str = ""
     octets = manifest.encode()
     digest = hashlib.sha256(octets).hexdigest()
     path = folder / FOLDER / f"{digest}.json"
-    log = LogWriter.open(log_folder, check_name(origin), key, visit=_only_manifests)
+    log = LogWriter.open(log_folder, check_name(origin), key, visit=_only_manifests, disk=disk)
     try:
         path.parent.mkdir(exist_ok=True)
         replace(disk, path, octets)
