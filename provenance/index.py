@@ -38,6 +38,8 @@ SITE_UNITS: Final = (3_600, 86_400)
 #: What stands in the place of an entry that cannot be read, and of one whose text was erased.
 UNREADABLE: Final = "unreadable"
 ERASED: Final = "erased"
+#: Where entries belong that name no site.
+NO_SITE: Final = "(no site)"
 
 Progress = Callable[[int, int], None]
 """Told how many octets of the log were read, and how many there are."""
@@ -111,7 +113,6 @@ def update(out: Path, path: Path, progress: Progress | None = None) -> bool:
 
     Raises:
         OSError: the index cannot be written, or there is no log.
-        provenance.segments.LogError: segments are missing.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("ab") as held:
@@ -120,12 +121,31 @@ def update(out: Path, path: Path, progress: Progress | None = None) -> bool:
         except BlockingIOError:
             return False
         with closing(_opened(path)) as db:
-            builder = _Builder(db, out / "log")
-            if not builder.continues():
-                _empty(db)
-                builder = _Builder(db, out / "log")
-            builder.run(progress or (lambda _done, _total: None))
+            _update(db, out / "log", progress or (lambda _done, _total: None))
     return True
+
+
+def _update(db: sqlite3.Connection, folder: Path, progress: Progress) -> None:
+    seen = _seen(folder)
+    if db.execute("SELECT value FROM state WHERE name = 'seen'").fetchone() == (seen,):
+        return
+    fault = ""
+    try:
+        builder = _Builder(db, folder)
+        if not builder.continues():
+            _empty(db)
+            builder = _Builder(db, folder)
+        builder.run(progress)
+    except LogError as error:
+        fault = str(error)
+    db.execute("INSERT OR REPLACE INTO state VALUES ('fault', ?), ('seen', ?)", (fault, seen))
+
+
+def _seen(folder: Path) -> str:
+    """What the log's files look like from outside: while that stays the same, nothing is read again."""
+    paths = [*sorted(folder.glob("seg-*")), folder / CHECKPOINTS]
+    stats = [(path.name, path.lstat()) for path in paths if path.exists()]
+    return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}" for name, stat in stats)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -201,27 +221,24 @@ class _Builder:
         return line.endswith(b"\n") and leaf_hash(line[:-1]) == self._last
 
     def run(self, progress: Progress) -> None:
-        """Take everything that is new."""
-        paths = segments(self._folder)
-        sizes = [path.stat().st_size for path in paths]
-        total, done = sum(sizes), sum(sizes[: self._segment])
-        fault = ""
-        try:
-            for segment in range(self._segment, len(paths)):
-                if segment != self._segment:
-                    self._segment, self._number, self._place = segment, 0, 0
-                for batch in self._batches(paths[segment]):
-                    with self._transaction():
-                        for line in batch:
-                            self._take(line)
-                    share = 1 if is_sealed(paths[segment]) else self._place / max(1, sizes[segment])
-                    progress(done + int(share * sizes[segment]), total)
-                done += sizes[segment]
-        except LogError as error:
-            fault = str(error)
+        """Take everything that is new, as far as the log can be read.
+
+        Raises:
+            LogError: it cannot be read to its end.
+        """
         with self._transaction():
             self._take_notes()
-            self._db.execute("INSERT OR REPLACE INTO state VALUES ('fault', ?)", (fault,))
+        paths = segments(self._folder)
+        sizes = [path.stat().st_size for path in paths]
+        for segment in range(self._segment, len(paths)):
+            if segment != self._segment:
+                self._segment, self._number, self._place = segment, 0, 0
+            for batch in self._batches(paths[segment]):
+                with self._transaction():
+                    for line in batch:
+                        self._take(line)
+                share = 1 if is_sealed(paths[segment]) else self._place / max(1, sizes[segment])
+                progress(sum(sizes[:segment]) + int(share * sizes[segment]), sum(sizes))
 
     def _batches(self, path: Path) -> Iterator[list[bytes]]:
         sealed = is_sealed(path)
@@ -308,6 +325,7 @@ class _Builder:
                     self._rows["digest"].append((number, seq))
 
     def _site(self, name: str) -> int:
+        name = name or NO_SITE
         found = self._sites.get(name)
         if found is None:
             if len(self._sites) >= _NEAR:

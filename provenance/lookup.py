@@ -67,9 +67,9 @@ class Lookup:
                 db.execute("BEGIN")  # one state of the index for the whole page
                 yield cls(out / "log", db)
         except sqlite3.DatabaseError as error:
-            raise OSError(
-                f"{path}: the index cannot be used ({error}). Make it again with `knockfirst index`"
-            ) from error
+            if "interrupted" in str(error):
+                raise OSError("This takes too long on a log of this size: ask for less, a site or a reason") from error
+            raise OSError(f"{path}: cannot be used ({error}). Make it again with `knockfirst index`") from error
 
     # -- rows --------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,8 @@ MAX_LINES: Final = 2_000
 _MAX_LINE_CHARS: Final = 600
 _AROUND: Final = 4
 _MAX_MARKED: Final = 40
-_MAX_DIFF_LINES: Final = 4_000
+#: Comparing takes the square of it in the worst case.
+_MAX_DIFF_LINES: Final = 1_000
 _MAX_DIFF_SHOWN: Final = 400
 _NUMBER: Final = re.compile(r"\bline (\d{1,7})\b")
 _LEAST_CHARS: Final = 4

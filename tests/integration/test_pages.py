@@ -448,8 +448,8 @@ def test_pages_are_only_read(pages, method):
 # -- accessibility -----------------------------------------------------------------------------------------------------
 
 KINDS = (
-    "/", "/demo", "/demo/sites", "/demo/site?name=pirate.example", "/demo/runs", "/demo/checkpoints",
-    "/demo/blocklist", "/demo/verify", "/search?q=", "/nowhere", "{decision}", "{url}", "{document}",
+    "/", "/demo/sites", "/demo/runs", "/demo/site?name=pirate.example", "/demo/checkpoints", "/demo/verify",
+    "/demo/blocklist", "/search?q=", "/nowhere", "/demo", "{document}", "{url}", "{decision}",
 )  # fmt: skip
 
 

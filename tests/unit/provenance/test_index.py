@@ -293,3 +293,30 @@ def test_place_of_an_index_depends_on_folder_and_key(whole, tmp_path, new_folder
     other.finish()
     assert index_path(whole, tmp_path) == index_path(whole / ".." / whole.name, tmp_path)
     assert index_path(whole, tmp_path) != index_path(other.out, tmp_path)
+
+
+def test_log_with_a_segment_missing_is_indexed_as_having_a_fault(crawled, path):
+    crawled.finish()
+    segment = crawled.out / "log" / "seg-00000000.jsonl"
+    segment.rename(segment.with_name("seg-00000001.jsonl"))
+    update(crawled.out, path)
+    with Lookup.open(crawled.out, path) as look:
+        assert (look.size, "missing" in look.fault) == (0, True)
+    segment.with_name("seg-00000001.jsonl").rename(segment)
+    update(crawled.out, path)
+    with Lookup.open(crawled.out, path) as look:
+        assert look.size > 0
+        assert look.fault == ""
+
+
+def test_log_that_did_not_change_is_not_read_again(whole, path, monkeypatch):
+    update(whole, path)
+    monkeypatch.setattr("provenance.index.segments", None)
+    assert update(whole, path)
+
+
+def test_question_that_takes_too_long_is_given_up(whole, path):
+    update(whole, path)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    with pytest.raises(OSError, match="takes too long"), Lookup.open(whole, path) as look:
+        look.rows(endless)
