@@ -75,6 +75,13 @@ local function new_lease(shards, shard, worker, term, mine, authority, host, lea
   return id
 end
 
+-- The lease that a call granted whose answer was lost, when this is its repeat.
+local function granted_before(host, worker)
+  if not (AGAIN and host[LEASE] ~= 0) then return nil end
+  local lease = unpack_(call('HGET', LEASES, host[LEASE]))
+  return lease[2] == worker and lease or nil
+end
+
 local function drop_lease(id, mine, lease)
   call('HDEL', LEASES, id)
   call('ZREM', TERMS, id)
@@ -190,28 +197,33 @@ return pack({})
 --@ claim
 -- IN {epoch, worker, term, shards, shard, {{authority, its keys: queue, waiting}...}}; key: this worker's leases
 -- -> {state, epoch, {{id, authority, path, payload, attempt, rank, losses, lost, address}...}}
-local state, epoch, leases = call('HGET', CONTROL, 'state'), call('HGET', CONTROL, 'epoch'), {}
+local state, epoch, leases, new = call('HGET', CONTROL, 'state'), call('HGET', CONTROL, 'epoch'), {}, 0
 if (epoch and epoch ~= IN[1]) or (state and state ~= 'run') then return pack({state, epoch, leases}) end
 for _, one in ipairs(IN[6]) do
   local authority, queue, waiting = one[1], KEYS[one[2]], KEYS[one[3]]
-  local at = tonumber(call('ZSCORE', READY, authority))
-  if at and at <= NOW then
+  local host = host_of(authority)
+  local at, before = tonumber(call('ZSCORE', READY, authority)), granted_before(host, IN[2])
+  if before and before[3] ~= '' then
+    leases[#leases + 1] = {host[LEASE], authority, before[3], before[4], before[5], before[6], before[8], before[9],
+      before[10]}
+  elseif at and at <= NOW then
     -- What was put back and has come due competes with the rest again.
     for _, member in ipairs(call('ZRANGEBYSCORE', waiting, '-inf', NOW)) do
       call('ZADD', queue, unpack_(string.sub(member, 6))[6], member)
       call('ZREM', waiting, member)
     end
     local best = call('ZPOPMIN', queue)
-    local host, item = host_of(authority), struct.unpack('>I5', best[1])
+    local item = struct.unpack('>I5', best[1])
     local entry, rank = unpack_(string.sub(best[1], 6)), tonumber(best[2])
     local attempt, losses, lost = entry[3] or 1, entry[4] or 0, entry[5] or 0
     local lease = {authority, IN[2], entry[1], entry[2], attempt, rank, item, losses, lost, host[ADDRESS]}
     local id = new_lease(IN[4], IN[5], IN[2], IN[3], KEYS[11], authority, host, lease)
     leases[#leases + 1] = {id, authority, entry[1], entry[2], attempt, rank, losses, lost, host[ADDRESS]}
+    new = new + 1
   end
 end
-add('queued', -#leases)
-add('leased', #leases)
+add('queued', -new)
+add('leased', new)
 return pack({state, epoch, leases})
 
 --@ hold
@@ -219,6 +231,8 @@ return pack({state, epoch, leases})
 -- -> {id or 0, wait (-1: for ever), address}
 local authority = IN[1]
 local host = host_of(authority)
+local before = granted_before(host, IN[2])
+if before and before[3] == '' then return pack({host[LEASE], 0, before[10]}) end
 if host[LEASE] ~= 0 then
   return pack({0, math.max(0, math.min(IN[6], call('ZSCORE', TERMS, host[LEASE]) - NOW)), ''})
 end

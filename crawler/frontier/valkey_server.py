@@ -41,7 +41,9 @@ _PASSING: Final = (
 """What a cluster says while it moves a shard, or while a replica takes over."""
 
 _LEAST_VERSION: Final = (7, 2)
+# Up to these a seen URL takes 8 octets, and a queued one little more than its text and what goes with it.
 SET_LIMIT: Final = 8192
+QUEUE_LIMIT: Final = 512
 QUEUED_LIMIT: Final = 1024
 
 #: Setting, whether a value of it will do, the line to change.
@@ -49,6 +51,7 @@ _SETTINGS: Final[tuple[tuple[str, Callable[[str], bool], str], ...]] = (
     ("appendonly", lambda value: value == "yes", "appendonly yes"),
     ("appendfsync", lambda value: value in {"everysec", "always"}, "appendfsync everysec"),
     ("maxmemory-policy", lambda value: value == "noeviction", "maxmemory-policy noeviction"),
+    ("zset-max-listpack-entries", lambda value: int(value) >= QUEUE_LIMIT, f"zset-max-listpack-entries {QUEUE_LIMIT}"),
     ("zset-max-listpack-value", lambda value: int(value) >= QUEUED_LIMIT, f"zset-max-listpack-value {QUEUED_LIMIT}"),
     ("set-max-intset-entries", lambda value: int(value) >= SET_LIMIT, f"set-max-intset-entries {SET_LIMIT}"),
 )

@@ -240,7 +240,7 @@ class Store(Facts):
         until = self._now() + self._limits.lease_s
         data = (authority, self._worker, self._term, self._target.shards, shard, us(HOLD_RETRY_S))
         ((number, wait, address),) = await self._ask([Call(shard, "hold", [mine(self._worker)], data)])
-        if not number:
+        if not number or number in self._held:
             return None, self._now() + wait / 1e6 if wait >= 0 else math.inf
         self._held[number] = _Held(authority, until)
         if await self._enter([(number, address)], most=self._limits.per_address or _NO_CAP):

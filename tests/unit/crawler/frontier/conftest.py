@@ -22,7 +22,10 @@ BACK_ENDS: dict[str, Callable[[object, pytest.FixtureRequest], str]] = {
 }
 
 #: What a frontier asks of a server's settings, and a test of its files.
-SAFE = ("--appendonly", "yes", "--zset-max-listpack-value", "1024", "--set-max-intset-entries", "8192", "--save", "")
+SAFE = (
+    *("--appendonly", "yes", "--save", "", "--set-max-intset-entries", "8192"),
+    *("--zset-max-listpack-entries", "512", "--zset-max-listpack-value", "1024"),
+)
 
 
 class Clock:
@@ -69,14 +72,21 @@ class Bench:
         asyncio.run(main())
 
 
+def free_port() -> int:
+    """A port that is free, as is the one 10,000 further on: servers of a cluster talk there."""
+    while True:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port: int = free.getsockname()[1]
+        if port < 55_000:
+            return port
+
+
 class ValkeyServer:
     """A real server on loopback, with a folder for its files."""
 
     def __init__(self, program: str, folder: Path, *settings: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder = folder
+        self.port = free_port()
         self.command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), *settings]
         self._names = itertools.count()
         self._crawls: dict[str, str] = {}
@@ -119,14 +129,14 @@ def valkey_program() -> str | None:
 
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory) -> Callable[..., object]:
-    """Starts servers: `with valkey_server("--setting", "value") as server`."""
+    """Starts servers: `with valkey_server("--setting", "value", safe=False) as server`."""
     program = valkey_program()
     if program is None:
         pytest.skip("neither Valkey nor Redis is installed")
 
     @contextmanager
-    def running(*settings: str) -> Iterator[ValkeyServer]:
-        server = ValkeyServer(program, tmp_path_factory.mktemp("valkey"), *settings)
+    def running(*settings: str, safe: bool = True) -> Iterator[ValkeyServer]:
+        server = ValkeyServer(program, tmp_path_factory.mktemp("valkey"), *(SAFE if safe else ()), *settings)
         server.start()
         try:
             yield server
@@ -138,7 +148,7 @@ def valkey_server(tmp_path_factory) -> Callable[..., object]:
 
 @pytest.fixture(scope="session")
 def valkey(valkey_server) -> Iterator[ValkeyServer]:
-    with valkey_server(*SAFE) as server:
+    with valkey_server() as server:
         yield server
 
 

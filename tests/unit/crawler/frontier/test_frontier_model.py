@@ -336,5 +336,5 @@ def test_any_sequence_of_calls_agrees_with_the_model(frontier_url, opener):
     members = {"frontier_url": staticmethod(frontier_url), "opener": staticmethod(opener)}
     run_state_machine_as_test(
         type("Machine", (FrontierMachine,), members),
-        settings=settings(max_examples=40, stateful_step_count=40, deadline=None, derandomize=True, database=None),
+        settings=settings(max_examples=25, stateful_step_count=40, deadline=None, derandomize=True, database=None),
     )
