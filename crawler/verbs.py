@@ -6,6 +6,7 @@ Exit codes: 0 done (of `check`: the page would be kept), 1 not started or not ke
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import time
 from collections.abc import Iterator
@@ -217,10 +218,22 @@ def _check_saved(path: Path, rules: Rules, url: str, media_type: str, *, as_json
     for one in islice(listed, _MOST_SAVED):
         checked = decide(one, rules, documents, _now_ms())
         verdicts.append(checked.decision.verdict)
-        _show(console, rules, checked, as_json=as_json)
+        in_scope = checked.decision.reason != "scope.media-type"
+        if not in_scope:
+            checked = decide(one, _of_any_type(rules), documents, _now_ms())
+        if not (in_scope or as_json):
+            typer.echo("A crawl under this policy asks for no file of this media type. If it did:")
+        _show(console, rules, checked, as_json=as_json, in_scope=in_scope)
     if not verdicts:
         raise SavedError(f"{path}: holds no response" + (f" from {wanted}" if wanted else ""))
     return all(verdict is Verdict.KEPT for verdict in verdicts)
+
+
+def _of_any_type(rules: Rules) -> Rules:
+    """The rules, for files of any media type: what is in a picture may be asked though no crawl wants pictures."""
+    wider = copy.copy(rules)
+    wider.policy = msgspec.structs.replace(rules.policy, media_types=("*/*",))
+    return wider
 
 
 def _now_ms() -> int:

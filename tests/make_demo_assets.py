@@ -198,6 +198,9 @@ def credentials() -> None:
     webp = picture("WEBP")
     refused = credential(webp, "image/webp", refusal)
     (OUT / "credential.webp").write_bytes(refused)
+    pixel = refused.index(b"VP8 ") + 28
+    altered = refused[:pixel] + bytes([refused[pixel] ^ 1]) + refused[pixel + 1 :]
+    (OUT / "altered.webp").write_bytes(altered)
     (OUT / "credential.avif").write_bytes(credential(picture("AVIF"), "image/avif", refusal))
     (OUT / "granted.webp").write_bytes(credential(webp, "image/webp", grant))
     (OUT / "collage.webp").write_bytes(credential(refused, "image/webp", None, made_of=refused))

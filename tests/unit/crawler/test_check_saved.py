@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -90,6 +91,20 @@ def test_what_is_no_warc_file_is_said_to_be_none(tmp_path, content):
     ran = RUN.invoke(app, ["check", str(path)])
     assert ran.exit_code == 2
     assert str(ran.exception) == "2"
+
+
+@pytest.mark.parametrize(
+    ("name", "issues"),
+    [
+        ("credential.webp", ["valid", "signingCredential.untrusted"]),
+        ("altered.webp", ["unvalidated", "invalid", "assertion.dataHash.mismatch"]),
+    ],
+)
+def test_picture_is_read_though_no_crawl_wants_pictures(name, issues):
+    code, [told] = check(Path(__file__).resolve().parents[3] / "crawler/demo/assets" / name)
+    assert (code, told["in_scope"]) == (1, False)
+    assert (told["decision"]["verdict"], told["decision"]["reason"]) == ("discarded", "cawg.training-mining")
+    assert told["protocols"]["cawg"]["found"][0]["issues"] == issues
 
 
 RECORD = (
