@@ -45,7 +45,7 @@ class Text(NamedTuple):
     """An archived text, or the part of it around the marked lines.
 
     Attributes:
-        title: what it is: "/robots.txt", "the answer's head".
+        title: what it is: "/robots.txt", "head".
         entry: `seq` of the evidence entry; None for the attempt's own head.
         lines: some or all lines.
         total: how many there are.
@@ -81,7 +81,7 @@ def texts(signals: Sequence[LoggedSignal], consulted: dict[str, int], left: Mate
     for source in sources:
         own = [(number, signal) for number, signal in enumerate(signals, 1) if signal.src == source]
         if source == "head":
-            yield _around("the answer's head", None, _head(left), own, left.gone.get(source, "not kept"))
+            yield _around("head", None, _head(left), own, left.gone.get(source, "not kept"))
         elif source in consulted:
             answer = left.documents.get(source)
             lines = [] if answer is None else lines_of(answer.body) or head_lines(answer.status, answer)
@@ -131,7 +131,9 @@ def _places(signal: LoggedSignal, lines: list[str]) -> list[int]:
     words = signal.rule.strip()
     if len(words) < _LEAST_CHARS:
         return []
-    return [number for number, line in enumerate(lines, 1) if words in line]
+    found = [number for number, line in enumerate(lines, 1) if words in line]
+    name, _, value = words.partition(",")[0].partition(": ")  # "location: /a, tdm-reservation: 1", read from JSON
+    return found or [number for number, line in enumerate(lines, 1) if f'"{name}"' in line and f'"{value}"' in line]
 
 
 def whole(title: str, entry: int, lines: list[str]) -> Text:
