@@ -18,8 +18,9 @@ from crawler.demo.compare import Entry, compare, manners, trespasses
 from crawler.demo.run import DELAY_S
 from crawler.demo.server import Access, DemoWeb
 from provenance.entry import DecisionEntry
+from provenance.finality import superseded
 from provenance.log import read_entries
-from provenance.verify import verify
+from provenance.together import verify_together
 
 _SECRET: Final = "url.secret"
 #: What a step that was broken off leaves beside the file it was making.
@@ -71,20 +72,26 @@ class Audit(NamedTuple):
 FAULTS: Final = ("lost", "duplicate", "wrong", "unaccounted", "unclean", "leftover", "impolite", "broken")
 
 
-def audit(out: Path, web: DemoWeb, lives: Sequence[Life]) -> Audit:
-    """Look at everything that one crawl left, after its last process ended by itself."""
-    decisions = [entry for _, entry in read_entries(out / "log") if isinstance(entry, DecisionEntry)]
+def audit(outs: Sequence[Path], web: DemoWeb, lives: Sequence[Life]) -> Audit:
+    """Look at everything that the workers of one crawl left, after the last process of each ended by itself."""
+    logged = [
+        (str(out), entry) for out in outs for _, entry in read_entries(out / "log") if isinstance(entry, DecisionEntry)
+    ]
+    gone = {(one.origin, one.seq) for one in superseded(logged)}
+    decisions = [
+        msgspec.structs.replace(entry, final=entry.final and (out, entry.seq) not in gone) for out, entry in logged
+    ]
     accesses = _as_seen(web.access_log, lives)
     found = {
         **_endings(web, decisions),
         "unaccounted": _unaccounted(web, decisions, accesses),
-        "unclean": _unclean(out),
-        "leftover": [f"{path.relative_to(out)} was left over" for path in out.rglob("*") if _is_unfinished(path)],
+        "unclean": list(_unclean(outs)),
+        "leftover": [f"{path} was left over" for out in outs for path in out.rglob("*") if _is_unfinished(path)],
         "impolite": list(_impolite(web, accesses, lives)),
         "broken": [
             f"process {number} ended with {life.status}: {life.said[-1500:]}"
             for number, life in enumerate(lives)
-            if life.status and not life.killed
+            if life.status and not life.killed and not life.may_fail
         ],
     }
     return Audit(
@@ -92,7 +99,7 @@ def audit(out: Path, web: DemoWeb, lives: Sequence[Life]) -> Audit:
         requests=len(accesses),
         entries=len(decisions),
         interrupted=sum(entry.reason == "crawl.interrupted" for entry in decisions),
-        superseded=sum(entry.supersedes is not None for entry in decisions),
+        superseded=len(gone),
         **{name: len(found[name]) for name in FAULTS},
         details=tuple(f"{name}: {detail}" for name in FAULTS for detail in found[name]),
     )
@@ -103,20 +110,19 @@ def _as_seen(log: Sequence[Access], lives: Sequence[Life]) -> list[Access]:
 
     A server that is still thinking about an answer for a dead client does not know that nobody waits any more.
     """
-    ends = [life.ended for life in lives]
     seen = []
     for access in log:
-        end = next(end for end in ends if access.began <= end)
+        agent = next(value for name, value in access.headers if name.lower() == "user-agent")
+        end = next(life.ended for life in lives if life.agent in agent and access.began <= life.ended)
         ended = end if access.ended is None else min(access.ended, end)
         seen.append(msgspec.structs.replace(access, ended=ended))
     return seen
 
 
 def _endings(web: DemoWeb, decisions: Sequence[DecisionEntry]) -> dict[str, list[str]]:
-    superseded = {entry.supersedes for entry in decisions}
-    finals = Counter(entry.url for entry in decisions if entry.final and entry.seq not in superseded)
+    finals = Counter(entry.url for entry in decisions if entry.final)
     entries = [
-        Entry(entry.url, entry.verdict, entry.reason, final=entry.final and entry.seq not in superseded)
+        Entry(entry.url, entry.verdict, entry.reason, final=entry.final)
         for entry in decisions
         if not (entry.masked and not entry.final)  # of what is entered masked, only the last word is comparable
     ]
@@ -145,10 +151,13 @@ def _unaccounted(web: DemoWeb, decisions: Sequence[DecisionEntry], accesses: Seq
     ]
 
 
-def _unclean(out: Path) -> list[str]:
-    report = verify(out)
-    found = [f"verify: {difference}" for level in report.levels for difference in level.differences]
-    return found + ([] if report.seal == "finished" else [f"the seal is {report.seal!r}"])
+def _unclean(outs: Sequence[Path]) -> Iterator[str]:
+    together = verify_together(outs)
+    for out, report in zip(outs, together.folders, strict=True):
+        yield from (f"verify {out.name}: {difference}" for level in report.levels for difference in level.differences)
+        if report.seal != "finished":
+            yield f"{out.name}: the seal is {report.seal!r}"
+    yield from (f"verify together: {difference}" for difference in together.level.differences)
 
 
 def _is_unfinished(path: Path) -> bool:

@@ -48,7 +48,7 @@ def a_round(
         if after:
             killer.run(after)
             killer.run()
-        return audit(out, web, killer.lives), [str(life.moment) for life in killer.lives if life.killed]
+        return audit([out], web, killer.lives), [str(life.moment) for life in killer.lives if life.killed]
 
 
 def rounds(web: DemoWeb, folder: Path, number: int, seed: int) -> Iterator[tuple[Audit, list[str]]]:

@@ -145,7 +145,7 @@ def _go_on(web: DemoWeb, killer: Killer, out: Path) -> str:
     signed = [(out / "log" / name).exists() for name in _SIGNED]
     life = killer.run()
     if not life.status:
-        result = audit(out, web, killer.lives)
+        result = audit([out], web, killer.lives)
         return "repaired" if result.clean else "; ".join(result.details[:5])
     if _REFUSAL not in life.said:
         return f"ended with {life.status} and no explanation"

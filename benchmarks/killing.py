@@ -74,16 +74,20 @@ class Life(NamedTuple):
     """One process of a crawl.
 
     Attributes:
-        moment: when it was to be killed; None for one that was left alone.
+        moment: when it was to be killed, as text or `Moment`; None for one that was left alone.
         ended: monotonic seconds of its end.
         status: what it ended with; -9 when it was killed, anything else when it ended before the moment came.
         said: its standard output and error.
+        agent: what its User-Agent holds and that of no other worker's process.
+        may_fail: whether it was started so that it had to end with an error.
     """
 
-    moment: Moment | None
+    moment: object
     ended: float
     status: int
     said: str
+    agent: str = ""
+    may_fail: bool = False
 
     @property
     def killed(self) -> bool:

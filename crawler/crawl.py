@@ -107,11 +107,12 @@ class Crawl:
         path, out = self.options.key, self.options.out
         try:
             if not path.exists():
-                self.key = keys.generate(path, outside=(out,))
+                keys.generate(path, outside=(out,))
         except keys.KeyFileError as error:
-            if not path.exists():
+            if not path.exists():  # else another worker on this machine made it at the same moment
                 return [_key_fault(error)]
-            return self._load_key()  # another worker on this machine made it at the same moment
+        if faults := self._load_key():
+            return faults
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:

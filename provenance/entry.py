@@ -300,7 +300,7 @@ class EvidenceEntry(_Leaf, frozen=True, kw_only=True, tag="evidence"):
         len: number of those bytes.
         warc: records of the exchange, in evidence/.
         taken: where another worker of the crawl entered it when it was asked for, "<worker>#<seq>": the records are
-            copies of those there. Empty when this worker asked.
+            copies of those there under other ids. Empty when this worker asked.
     """
 
     key: str

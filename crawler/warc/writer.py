@@ -53,6 +53,8 @@ Copied: TypeAlias = tuple[tuple[Pointer, bytes], ...]
 
 DigestName: TypeAlias = Literal["sha1", "sha256"]
 
+_HEAD_END: Final = b"\r\n\r\n"
+_WARCINFO: Final = re.compile(rb"WARC-Warcinfo-ID: <[^>]*>")
 _RECORD_END: Final = b"\r\n\r\n"
 _MAX_PENDING_BYTES: Final = 8 * 1024 * 1024
 _LEVELS: Final = range(4)
@@ -215,7 +217,7 @@ class WarcWriter:
                 return os.pread(file.fileno(), pointer.l, pointer.o)
 
     def copy(self, copied: Copied) -> tuple[Pointer, ...]:
-        """Add records that another writer made, byte for byte, under the ids they have.
+        """Add the records of a capture that another writer made: the same blocks and dates, under ids of their own.
 
         Raises:
             WarcError: the disk failed now or before.
@@ -224,10 +226,20 @@ class WarcWriter:
             self._require_working()
             self._rotate()
             file = self._current()
+            ids = {pointer.id: new_record_id() for pointer, _ in copied}
+            renamed = [(pointer, self._renamed(member, ids)) for pointer, member in copied]
+            name = f"{self._folder.name}/{file.name}"
             return tuple(
-                msgspec.structs.replace(pointer, f=f"{self._folder.name}/{file.name}", o=file.add(member))
-                for pointer, member in copied
+                msgspec.structs.replace(pointer, f=name, o=file.add(member), l=len(member), id=ids[pointer.id])
+                for pointer, member in renamed
             )
+
+    def _renamed(self, member: bytes, ids: Mapping[str, str]) -> bytes:
+        head, end, block = igzip_lib.decompress(member, flag=igzip_lib.DECOMP_GZIP).partition(_HEAD_END)
+        for old, new in ids.items():
+            head = head.replace(old.encode(), new.encode())
+        head = _WARCINFO.sub(f"WARC-Warcinfo-ID: <{self._warcinfo_id}>".encode(), head)
+        return igzip_lib.compress(head + end + block, self._level, flag=igzip_lib.COMP_GZIP)
 
     def original(self, response: Record) -> Original:
         """What a later revisit must know of a response that this writer wrote."""

@@ -35,6 +35,6 @@ def test_audit_sees_what_a_killed_crawl_leaves(web, tmp_path):
     command = crawl_command(web, tmp_path / "out", tmp_path)
     with Killer(web, command, tmp_path / "out") as killer:
         assert killer.run(Moment("request", 650)).killed
-        result = audit(tmp_path / "out", web, killer.lives)
+        result = audit([tmp_path / "out"], web, killer.lives)
     seen = {name for name in FAULTS if getattr(result, name)}
     assert {"lost", "unaccounted", "unclean", "leftover"} <= seen

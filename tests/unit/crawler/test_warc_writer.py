@@ -502,3 +502,26 @@ def test_evidence_of_a_page_not_kept_is_its_head(tmp_path: Path) -> None:
     content = list(members(tmp_path / "evidence" / NAME))[1][2]
     assert b"WARC-Truncated: unspecified\r\n" in content
     assert content.endswith(b"\r\n\r\n" + HEAD + b"\r\n\r\n")
+
+
+def test_copied_capture_has_its_blocks_and_dates_under_ids_of_its_own_as_often_as_it_is_copied(tmp_path: Path) -> None:
+    first = open_writer(tmp_path / "one")
+    pointers = first.write(capture(7))
+    first.sync()
+    copied = first.members(pointers)
+    finish(first)
+    other = open_writer(tmp_path / "two", new_id=ids(500))
+    again = [*other.copy(copied), *other.copy(copied)]
+    finish(other)
+    path = next((tmp_path / "two").iterdir())
+    assert len({pointer.id for pointer in again} | {pointer.id for pointer in pointers}) == 9
+    assert [pointer.d for pointer in again] == [pointer.d for pointer in pointers] * 2
+    found = {at: content for at, _, content in members(path)}
+    for pointer in again:
+        head, _, block = found[pointer.o].partition(b"\r\n\r\n")
+        assert f"WARC-Record-ID: <{pointer.id}>".encode() in head
+        assert b"WARC-Warcinfo-ID: <urn:uuid:00000000-0000-4000-8000-000000000500>" in head
+        assert not any(old.id.encode() in head for old in pointers)
+        assert log_digest(block[:-4]) == pointer.d
+    text = found[again[1].o]
+    assert f"WARC-Concurrent-To: <{again[0].id}>".encode() in text
