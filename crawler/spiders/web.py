@@ -28,12 +28,13 @@ from crawler.spiders.links import header_says_nofollow, page_links, sitemap_urls
 from crawler.visit import Visit
 from provenance.naming import registrable_domain
 from reservations.model import Verdict
-from reservations.urls import UrlError, canonical_url, origin_of
+from reservations.urls import Origin, UrlError, canonical_url, origin_of
 
 SCOPES: Final = ("host", "domain", "any")
 ARGUMENTS: Final = ("seeds", "scope", "depth")
 MOST_FAULTS: Final = 20
 _CHUNK: Final = 500
+_ABSOLUTE: Final = ("http://", "https://")
 
 
 class WebSpider(Spider):
@@ -182,11 +183,11 @@ class WebSpider(Spider):
                 yield item
 
     def _in_scope(self, reference: str, base: str, finder: Finder) -> Found | None:
-        try:
-            url = canonical_url(reference, base)
-            origin = origin_of(url)
-        except UrlError:
+        # A reference with a scheme and a host is the same from every page, and the pages of a site repeat theirs.
+        place = _place(reference, "") if reference.startswith(_ABSOLUTE) else _place.__wrapped__(reference, base)
+        if place is None:
             return None
+        url, origin = place
         root = finder.errand.root
         if self.scope == "host":
             inside = origin.host == root
@@ -220,6 +221,16 @@ class WebSpider(Spider):
             "warc": {"file": main.f, "offset": main.o, "length": main.l, "record_id": main.id},
             "log_entry": passage.seq,
         }
+
+
+@functools.lru_cache(maxsize=8192)
+def _place(reference: str, base: str) -> tuple[str, Origin] | None:
+    """The URL that a reference names, and its origin; None when that is none."""
+    try:
+        url = canonical_url(reference, base or None)
+        return url, origin_of(url)
+    except UrlError:
+        return None
 
 
 def _base(declared: str, url: str) -> str:
