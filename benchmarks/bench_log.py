@@ -229,6 +229,8 @@ def main() -> None:
         bench_log(count, folder)
         if len(sys.argv) > 2:
             bench_replay(Path(sys.argv[2]))
+        load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+        print(f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, load average {load} on {os.cpu_count()} cores")
         print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
     finally:
         shutil.rmtree(folder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -95,8 +95,7 @@ class Attempts:
         recorded = decision_of(entry, {one.seq: one for one in evidence.values()})
         original = self._original(entry)
         left = self._reader.read(entry, evidence, original)
-        pointers = [*entry.warc, *(pointer for one in evidence.values() for pointer in one.warc)]
-        files = {pointer.id: pointer.f for pointer in [*pointers, *([original] if original else [])]}
+        files = _files(entry, evidence, original) if left.lost else {}
         hops = self._hops(entry)
         if hops is None:
             left.gone["url"] = "the entry on the URL that redirected here was erased"
@@ -201,6 +200,12 @@ class Replay:
         found = compare(case)
         if found:
             self._level.differs(file, f"line {line}", found, _KEEP)
+
+
+def _files(entry: DecisionEntry, evidence: Mapping[str, EvidenceEntry], original: Pointer | None) -> dict[str, str]:
+    """The file that each record of an attempt should be in, by the record's id."""
+    pointers = [*entry.warc, *(pointer for one in evidence.values() for pointer in one.warc)]
+    return {pointer.id: pointer.f for pointer in (*pointers, *([original] if original else []))}
 
 
 def _as_shown(again: Again, recorded: Decision, rules: Rules) -> Again:

@@ -28,6 +28,7 @@ OPEN_SUFFIX: Final = ".open"
 WARC_NAME: Final = re.compile(r"(?:warc|evidence)/[A-Za-z0-9][A-Za-z0-9._-]*\.warc\.gz")
 """Names of WARC files relative to the output folder; entries that name anything else lead nowhere."""
 
+_FIRST_BYTES: Final = 2_048
 _READ_BYTES: Final = 65_536
 _MAX_HEADER_BYTES: Final = 262_144
 _GZIP: Final = 31
@@ -131,8 +132,10 @@ def read_record(file: BinaryIO, offset: int) -> StoredRecord:
 def _inflate(file: BinaryIO, offset: int) -> tuple[bytes, int]:
     file.seek(offset)
     member, parts, left = zlib.decompressobj(_GZIP), [], MAX_RECORD_BYTES
+    step = _FIRST_BYTES  # most records are small, and what is read too much is copied twice
     while not member.eof:
-        stored = member.unconsumed_tail or file.read(_READ_BYTES)
+        stored = member.unconsumed_tail or file.read(step)
+        step = _READ_BYTES
         if not stored:
             raise WarcFileError("the file ends inside a record")
         try:

@@ -5,6 +5,7 @@ key, who signs again: then level 1 is content, and the other levels must find th
 """
 
 import base64
+import datetime as dt
 import gzip
 import random
 import shutil
@@ -19,21 +20,27 @@ from crawler.demo.server import DemoWeb
 from crawler.demo.situations import Ports
 from provenance import keys
 from provenance.anchors import Outside
-from provenance.entry import ConfigEntry, DecisionEntry, EvidenceEntry, FileEntry, SealEntry
+from provenance.checkpoint import Checkpoint, chain_text, sign
+from provenance.entry import ConfigEntry, DecisionEntry, EvidenceEntry, FileEntry, KeyEntry, RunEntry, SealEntry
+from provenance.handover import rotate
+from provenance.lines import to_line
 from provenance.links import finished_files
 from provenance.log import LogWriter, read_entries
+from provenance.manifest import enter, make, read
 from provenance.rules import Rules
 from provenance.seal import seal
 from provenance.segments import Erased
 from provenance.sites import site_tree
-from provenance.tree import leaf_hash
-from provenance.verify import verify
+from provenance.together import verify_together
+from provenance.tree import leaf_hash, root_of
+from provenance.verify import VerifyError, verify
 from provenance.warcfile import open_regular, read_record
 from reservations.model import Verdict
 
 pytestmark = pytest.mark.crawl
 
 PORTS = Ports(28082, 28445)
+NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 SEGMENT = "log/seg-00000000.jsonl"
 REPLACED = ("checkpoint", "checkpoints", "seg-00000000.jsonl", "log.vkey")
 
@@ -142,6 +149,22 @@ def replay_an_old_segment(folder):
 
 def foreign_key(folder):
     folder.sign_again(lambda entry: entry, keys.generate(folder.out.parent / "foreign" / "key"))
+
+
+def change_the_key_to_a_foreign_one(folder):
+    """As somebody who has not the key: an entry, a checkpoint by the foreign key, and that in the list."""
+    foreign = keys.generate(folder.out.parent / "foreign" / "key")
+    last, origin = folder.entries[-1], verify(folder.out, ["L1"]).origin
+    own, new = folder.key.verifier(origin), foreign.verifier(origin)
+    entry = KeyEntry(v=1, seq=last.seq + 1, n="A" * 22, ts=last.ts, run=last.run, key=new.line())
+    lines = [line[:-1] for line in folder.lines()] + [to_line(entry)]
+    folder.write([line + b"\n" for line in lines])
+    root = root_of([leaf_hash(line) for line in lines])
+    note = sign(Checkpoint(origin=origin, size=len(lines), root=root), foreign.private)
+    (folder.out / "log/checkpoint").write_bytes(note)
+    with (folder.out / "log/checkpoints").open("ab") as file:
+        file.write(note + b"\n")
+    (folder.out / "log/log.vkey").write_text(chain_text([own, new]))
 
 
 def drop_the_newest_checkpoint(folder):
@@ -320,6 +343,7 @@ MATRIX = {
     cut_anywhere: "L1",
     replay_an_old_segment: "L1",
     foreign_key: "L1",
+    change_the_key_to_a_foreign_one: "L1",
     drop_the_newest_checkpoint: "L1",
     erase_a_text_without_an_entry: "L1",
     edit_a_record: "L2",
@@ -386,3 +410,114 @@ def test_untouched_folder_is_clean_open_and_sealed(crawled, tmp_path):
         assert set(replayed) <= {"read again from bytes", "decided again from recorded signals"}
         assert sum(replayed.values()) == report.levels[1].counts["decisions"]
         seal(copy / "log")
+
+
+def test_key_changed_by_its_holder_is_no_alarm(crawled, tmp_path):
+    out, key = crawled
+    copy = shutil.copytree(out, tmp_path / "out")
+    line = (out / "log/log.vkey").read_text()
+    rotate(copy / "log", key, keys.generate(tmp_path / "new" / "key"), "yearly", now=NOW)
+    for given in (line, (copy / "log/log.vkey").read_text().splitlines()[-1]):
+        assert verify(copy, key=given).clean
+
+
+# -- several workers, under one manifest -------------------------------------------------------------------------------
+
+
+class Set:
+    """The folders of a crawl's workers, of which the second got nothing to do, and the manifest over them."""
+
+    def __init__(self, out, key, folder):
+        self.key, self.folder = key, folder
+        self.outs = [shutil.copytree(out, folder / "w1"), folder / "w2"]
+        self.idle(self.outs[1], "w2")
+        self.manifest = folder / "all"
+        enter(self.manifest, make(self.outs, now=NOW), key)
+        self.given = (self.manifest / "log/log.vkey").read_text()
+
+    def idle(self, out, name, **told):
+        """Write the folder of a worker that claimed nothing."""
+        origin = f"{verify(self.outs[0], ['L1']).origin.rpartition('/')[0]}/{name}"
+        log = LogWriter.open(out / "log", origin, self.key)
+        shutil.copytree(self.outs[0] / "log/rules", out / "log/rules")
+        for _, entry in read_entries(self.outs[0] / "log"):
+            if not isinstance(entry, RunEntry | ConfigEntry | SealEntry):
+                continue
+            fields = {"seq": log.next_seq}
+            if isinstance(entry, RunEntry):
+                fields |= {"origin": origin, "key": log.verifier.line(), **told}
+            if isinstance(entry, SealEntry):
+                log.sync()
+                with closing(site_tree(out / "log")) as tree:
+                    fields |= {"counts": {}, "finals": {}, "counted": {}, "files": 0, "sites": tree.summary()}
+            log.append(msgspec.structs.replace(entry, **fields))
+        log.close()
+        return out
+
+    def found(self):
+        """Where something is found: in the set, in a folder's or the run log's level, or nothing can be read."""
+        try:
+            result = verify_together(self.outs, ["L1", "L2", "L4"], manifest=self.manifest, keys=[self.given])
+        except VerifyError:
+            return {"refused"}
+        levels = {f"w{n}": report.levels for n, report in enumerate(result.folders, 1)}
+        levels |= {"manifest": result.manifest.levels, "set": [result.level]}
+        return {f"{name} {level.name}" for name, some in levels.items() for level in some if not level.ok}
+
+
+def edit_the_manifest(of):
+    [path] = (of.manifest / "manifests").iterdir()
+    path.write_bytes(path.read_bytes().replace(b'"end": "finished"', b'"end": "crashed"', 1))
+
+
+def drop_a_worker(of):
+    of.outs.pop()
+
+
+def add_a_worker(of):
+    of.outs.append(of.idle(of.folder / "w3", "w3"))
+
+
+def double_a_worker(of):
+    of.outs.append(shutil.copytree(of.outs[0], of.folder / "again"))
+
+
+def write_a_worker_s_log_anew(of):
+    shutil.rmtree(of.outs[1])
+    of.idle(of.outs[1], "w2", operator="Somebody else")
+
+
+def sign_the_manifest_by_a_foreign_key(of):
+    manifest = read(of.manifest)
+    shutil.rmtree(of.manifest)
+    enter(of.manifest, manifest, keys.generate(of.folder / "foreign" / "key"))
+
+
+def leave_files_out_of_the_manifest(of):
+    manifest = read(of.manifest)
+    first, *rest = manifest.workers
+    workers = (msgspec.structs.replace(first, files=first.files[1:]), *rest)
+    enter(of.manifest, msgspec.structs.replace(manifest, workers=workers), of.key)
+
+
+#: Alteration of a set, and where it must be found.
+SETS = {
+    edit_the_manifest: "refused",
+    drop_a_worker: "set together",
+    add_a_worker: "set together",
+    double_a_worker: "set together",
+    write_a_worker_s_log_anew: "w2 L4",
+    sign_the_manifest_by_a_foreign_key: "manifest L1",
+    leave_files_out_of_the_manifest: "set together",
+}
+
+
+@pytest.mark.parametrize("alter", SETS, ids=lambda alter: alter.__name__)
+def test_alteration_of_a_set_is_found_where_it_should_be(crawled, tmp_path, alter):
+    of = Set(*crawled, tmp_path)
+    alter(of)
+    assert SETS[alter] in of.found()
+
+
+def test_untouched_set_is_clean(crawled, tmp_path):
+    assert Set(*crawled, tmp_path).found() == set()
