@@ -62,7 +62,7 @@ class Source:
         """The text as a `kind` (a msgspec Struct); raises DefinitionError with all faults."""
         try:
             table = tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # numbers without end, tables in tables without end, too
             line = re.search(r"line (\d+)", str(error))
             problem = f"not valid TOML: {error}"
             raise DefinitionError([Fault(self.file, int(line[1]) if line else 1, "(file)", problem)]) from None

@@ -18,7 +18,7 @@ from fuzz.table import Target
 #: CPU seconds that any input may take, and for each octet more. Machines differ: this finds what grows without end.
 LEAST_S, PER_OCTET_S = 0.4, 4e-6
 #: Characters of an answer, and for each octet of the input more.
-LEAST_LENGTH, PER_OCTET_LENGTH = 1 << 19, 24
+LEAST_LENGTH, PER_OCTET_LENGTH = 1 << 19, 100
 _MOST_KEPT = 400
 _TELLING = re.compile(r'"(?:reason|carrier|verdict|issues|conditions)":(?:"[^"]{0,40}|\[[^\]]{0,80})')
 _WORDS = re.compile(rb"[\w:./=-]{2,40}|[^\w\s]")

@@ -27,7 +27,8 @@ from provenance.checkpoint import CheckpointError, Verifier, open_note
 from provenance.rules import Rules
 from provenance.warcfile import WarcFileError, read_record
 from reservations import signed_note, urls
-from reservations.datafile import DefinitionError
+from reservations.access.statements import Statement
+from reservations.datafile import DefinitionError, Source
 from reservations.definition import load_protocol
 from reservations.model import Answer, Decision, Facts, Head, Header, canonical
 from reservations.policy import Policy
@@ -213,6 +214,9 @@ TARGETS = (
     Target("protocol file", _text(lambda text: load_protocol(text, "a.toml")), ("protocol",), (DefinitionError,)),
     Target(
         "policy file", _text(lambda text: Policy.from_toml(text, file="a.toml")), ("policy file",), (DefinitionError,)
+    ),
+    Target(
+        "statement", _text(lambda text: Source(text, "statement").read(Statement)), ("policy file",), (DefinitionError,)
     ),
     Target("signed note", _note, ("note",), (signed_note.NoteError,)),
     Target("checkpoint", _checkpoint, ("note",), (CheckpointError,)),

@@ -71,6 +71,13 @@ def test_broken_toml_names_its_line():
     assert "not valid TOML" in problem
 
 
+@pytest.mark.parametrize("text", ["size = " + "9" * 5000, "size = " + "[" * 100_000, "one = " + "{a=" * 50_000])
+def test_numbers_and_tables_without_end_are_a_fault(text):
+    ((line, key, problem),) = faults(text)
+    assert (line, key) == (1, "(file)")
+    assert problem.startswith("not valid TOML")
+
+
 def test_wrong_kind_of_table_is_a_fault():
     assert faults('name = "a"\ninner = ["x"]')[0][1:] == ("inner[0]", "must be a table")
     assert faults('name = "a"\n[one]\nword = "one"\nhow = 1')[0][:2] == (4, "one.how")
