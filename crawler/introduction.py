@@ -33,7 +33,6 @@ def run_fields(options: Options, file: CrawlFile, rules: Rules, settings: BaseSe
     return {
         "origin": log_origin(options, file),
         "worker": file.worker,
-        "shared": options.shared,
         "software": SOFTWARE,
         "code": code_digest(),
         "operator": identity.operator,
