@@ -45,8 +45,8 @@ whatever comes of it. What they permit counts when they are valid and a file of 
 
 What rightsholders declared of a work holds wherever a copy lies. Put such files into the folder `declarations/` of
 `KNOCKFIRST_DATA`; they are part of the rules, so their digest stands in the log and replay uses the same ones.
-`lint` checks them. Nothing is asked of a registry while a crawl runs. A file that cannot be read keeps the crawl from starting;
-without any file, `explain` says for the protocol that none were consulted.
+`lint` checks them. Nothing is asked of a registry while a crawl runs. A file that cannot be read keeps the crawl from
+starting; without any file, `explain` says for the protocol that none were consulted.
 
 - `*.jsonl`, a snapshot of a registry. First line `{"protocol": "iscc", "source": "where from", "taken": "2026-11-20"}`,
   then one declaration a line: `iscc` or `sha256` (or `isbn`), `label` (`tdm`, `ai-train`, `genai-train`, `ai-input`),
