@@ -14,11 +14,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from blocklists.match import Blocklist, read_lines
 from blocklists.model import ENFORCED, BlocklistError, ListingDecision
 from blocklists.model import Entry as Listed
-from provenance.checkpoint import CheckpointError, open_note
+from provenance.checkpoint import CheckpointError, open_by_any
 from provenance.entry import ConfigEntry, RunEntry
 from provenance.kept_rules import RulesError
 from provenance.lookup import Row
-from provenance.proof import read_verifier
+from provenance.proof import read_keys
 from provenance.warcfile import open_regular
 from provenance.web import checks, listing
 from provenance.web.asked import NO_SUCH_PLACE, Asked, book_of, reasons
@@ -59,11 +59,11 @@ def runs(asked: Asked) -> Response:
 
 def checkpoints(asked: Asked) -> Response:
     """The signed heads, each with its signature checked."""
-    verifier = read_verifier(asked.book.out / "log")
+    keys = read_keys(asked.book.out / "log")
 
     def opened(text: str) -> dict[str, Any]:
         try:
-            head = open_note(text.encode(), verifier)
+            head = open_by_any(text.encode(), keys)
         except CheckpointError as error:
             return {"fault": str(error)}
         return {"fault": "", "size": head.size, "root": head.root.hex()}
