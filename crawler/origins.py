@@ -196,8 +196,7 @@ class Origins:
             known.answer, known.records, key=key, authority=authority, expires=known.expires, taken=taken
         )
         await self._recorder.settled()
-        records = tuple((pointer, member) for pointer, (_, member) in zip(filed.warc, known.records, strict=True))
-        ours = Known(known.answer, filed.seq, known.expires, self._worker, records)
+        ours = Known(known.answer, filed.seq, known.expires, self._worker, known.records)
         (await self._origin(authority)).documents[key] = ours
         return ours
 
