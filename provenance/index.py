@@ -88,10 +88,17 @@ def index_folder() -> Path:
 
 
 def index_path(out: Path, folder: Path | None = None) -> Path:
-    """The index of an output folder: one for each place and log."""
+    """The index of an output folder: one for each place and log.
+
+    Raises:
+        OSError: there is no log.
+    """
     log = out.resolve() / "log"
-    with open_regular(log / VERIFIER) as file:
-        key = file.read(MAX_NOTE_BYTES)
+    try:
+        with open_regular(log / VERIFIER) as file:
+            key = file.read(MAX_NOTE_BYTES)
+    except OSError as error:
+        raise OSError(f"{log}: no log ({error}). Name the output folder of a crawl, the one that holds log/") from error
     name = hashlib.sha256(os.fsencode(log) + b"\n" + key).hexdigest()[:32]
     return (folder or index_folder()) / f"{name}.sqlite"
 

@@ -6,7 +6,6 @@ import threading
 from datetime import UTC, datetime
 
 from provenance.report import Report
-from provenance.verify import VerifyError
 from provenance.verify import verify as verify_folder
 from provenance.web.shelf import Book
 
@@ -33,8 +32,8 @@ class Job:
         """Verify."""
         try:
             self.report = verify_folder(self._book.out, progress=self._tell)
-        except (VerifyError, OSError, ValueError) as error:
-            self.fault = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the page has to say so
+            self.fault = str(error) or type(error).__name__
         finally:
             self.done = True
 

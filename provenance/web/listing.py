@@ -193,10 +193,10 @@ FORMATS: Final = {
 
 _ATTEMPT: Final = (
     Column("seq", "Entry", "entry"),
-    Column("at", "Time (UTC)", "time"),
-    Column("url", "URL", "url"),
     Column("verdict", "Verdict", "verdict"),
+    Column("url", "URL", "url"),
     Column("reason", "Reason", "reason"),
+    Column("at", "Time (UTC)", "time"),
     Column("last_word", "Last word", "yes"),
 )
 _ATTEMPTS: Final = (

@@ -1,18 +1,23 @@
 """Parts of the auditors' pages by themselves: ladder, marked lines, differences, charts, lists, one way into HTML."""
 
 import re
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
 from markupsafe import Markup
+from typer.testing import CliRunner
 
+from crawler.cli import app
 from provenance.entry import Http, LoggedSignal
 from provenance.index import UNITS, update
 from provenance.lookup import Lookup
 from provenance.material import Material
 from provenance.web import archived, charts, listing
 from provenance.web.gates import DECIDED, NOT_REACHED, PASSED, ladder
+from provenance.web.jobs import Job
 from provenance.web.rendering import _environment, defanged, octets, short, when
+from provenance.web.shelf import Shelf
 from reservations.model import Answer, Head, Header, Verdict
 
 BIDI = "a\u202eb\x1b[2J\u200b"
@@ -225,6 +230,37 @@ def test_no_template_turns_escaping_off():
     for name in _environment.list_templates():
         source, _, _ = _environment.loader.get_source(_environment, name)
         assert not re.search(r"\|\s*safe|autoescape|style=|javascript:|\son\w+=", source), name
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def test_serve_without_a_log_or_without_the_extra_says_what_to_do(tmp_path, monkeypatch):
+    ran = CliRunner().invoke(app, ["serve", str(tmp_path), "--index", str(tmp_path)])
+    assert (ran.exit_code, "no log" in ran.output) == (2, True)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    ran = CliRunner().invoke(app, ["serve", str(tmp_path), "--index", str(tmp_path)])
+    assert (ran.exit_code, "pip install 'knockfirst[pages]'" in ran.output) == (2, True)
+
+
+def test_log_that_cannot_be_verified_leaves_a_reason(whole, tmp_path):
+    (book,) = Shelf([whole], tmp_path)
+    job = Job(book)
+    (whole / "log" / "log.vkey").unlink()
+    job.run()
+    assert (job.done, job.report, "no verifier line" in job.fault) == (True, None, True)
+
+
+def test_folders_of_one_name_are_told_apart(whole, new_folder, tmp_path):
+    other = new_folder(1)
+    other.finish()
+    moved = tmp_path / "elsewhere" / whole.name
+    moved.parent.mkdir()
+    other.out.rename(moved)
+    shelf = Shelf([whole, moved], tmp_path)
+    assert [book.name for book in shelf] == ["out", "out-2"]
+    assert shelf.get("out-2").out == moved
+    assert shelf.get("static") is None
 
 
 def test_small_texts():
