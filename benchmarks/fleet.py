@@ -28,7 +28,7 @@ LEASE_S: Final = 5.0
 _LOOK_S: Final = 0.02
 _SAFE: Final = (
     *("--appendonly", "yes", "--save", ""),
-    *("--zset-max-listpack-value", "1024", "--set-max-intset-entries", "8192"),
+    *("--zset-max-listpack-entries", "512", "--zset-max-listpack-value", "1024", "--set-max-intset-entries", "8192"),
 )
 
 
@@ -148,7 +148,11 @@ class Worker:
 
         with self._said().open("wb") as said:
             self._process = subprocess.Popen(
-                self._command, cwd=PROJECT, stdout=said, stderr=subprocess.STDOUT, preexec_fn=limit  # noqa: PLW1509
+                self._command,
+                cwd=PROJECT,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                preexec_fn=limit,  # noqa: PLW1509
             )
 
     def kill(self, why: str) -> None:

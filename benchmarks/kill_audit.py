@@ -17,7 +17,7 @@ from benchmarks.killing import Life
 from crawler.demo.compare import Entry, compare, manners, trespasses
 from crawler.demo.run import DELAY_S
 from crawler.demo.server import Access, DemoWeb
-from provenance.entry import DecisionEntry
+from provenance.entry import DecisionEntry, EvidenceEntry
 from provenance.finality import superseded
 from provenance.log import read_entries
 from provenance.together import verify_together
@@ -39,7 +39,7 @@ class Audit(NamedTuple):
         lost: URLs of the web without a final entry.
         duplicate: URLs with two final entries of which neither supersedes the other.
         wrong: URLs that ended otherwise than the demo's data file expects, or are not of it.
-        unaccounted: requests for pages beyond the attempts that are entered for them.
+        unaccounted: requests for pages beyond the attempts and documents that are entered for them.
         unclean: differences that `knockfirst verify` finds, a missing seal among them.
         leftover: files that were begun and never finished.
         impolite: requests that came too early after another one of their host, or while it was open, or must not
@@ -74,9 +74,9 @@ FAULTS: Final = ("lost", "duplicate", "wrong", "unaccounted", "unclean", "leftov
 
 def audit(outs: Sequence[Path], web: DemoWeb, lives: Sequence[Life]) -> Audit:
     """Look at everything that the workers of one crawl left, after the last process of each ended by itself."""
-    logged = [
-        (str(out), entry) for out in outs for _, entry in read_entries(out / "log") if isinstance(entry, DecisionEntry)
-    ]
+    entries = [(str(out), entry) for out in outs for _, entry in read_entries(out / "log")]
+    logged = [(out, entry) for out, entry in entries if isinstance(entry, DecisionEntry)]
+    documents = Counter(entry.url for _, entry in entries if isinstance(entry, EvidenceEntry) and not entry.taken)
     gone = {(one.origin, one.seq) for one in superseded(logged)}
     decisions = [
         msgspec.structs.replace(entry, final=entry.final and (out, entry.seq) not in gone) for out, entry in logged
@@ -84,7 +84,7 @@ def audit(outs: Sequence[Path], web: DemoWeb, lives: Sequence[Life]) -> Audit:
     accesses = _as_seen(web.access_log, lives)
     found = {
         **_endings(web, decisions),
-        "unaccounted": _unaccounted(web, decisions, accesses),
+        "unaccounted": _unaccounted(web, Counter(entry.url for entry in decisions) + documents, accesses),
         "unclean": list(_unclean(outs)),
         "leftover": [f"{path} was left over" for out in outs for path in out.rglob("*") if _is_unfinished(path)],
         "impolite": list(_impolite(web, accesses, lives)),
@@ -141,8 +141,7 @@ def _endings(web: DemoWeb, decisions: Sequence[DecisionEntry]) -> dict[str, list
     }
 
 
-def _unaccounted(web: DemoWeb, decisions: Sequence[DecisionEntry], accesses: Sequence[Access]) -> list[str]:
-    attempts = Counter(entry.url for entry in decisions)
+def _unaccounted(web: DemoWeb, attempts: Counter[str], accesses: Sequence[Access]) -> list[str]:
     asked = Counter(access.url for access in accesses if access.url in web.expected)
     return [
         f"{url}: asked for {number} times, {attempts[url]} entries"

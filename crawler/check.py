@@ -91,6 +91,7 @@ async def check_url(
         renew=_as_loaded,
         membership=_NoFleet(),  # type: ignore[arg-type]
         worker="",
+        shared=False,
     )
     facts = Facts(url=url, attempt=rules.policy.tries, at=now_ms())
     fetched: Fetched | None = None

@@ -296,7 +296,13 @@ class Crawl:
             "headers": headers,
             "renew": self._renew,
         }
-        self.origins = Origins(pace=self.pace, membership=self.membership, worker=self.file.worker, **common)
+        self.origins = Origins(
+            pace=self.pace,
+            membership=self.membership,
+            worker=self.file.worker,
+            shared=options.shared,
+            **common,
+        )
         self.door = Door(
             origins=self.origins,
             permit=self.membership.permit,

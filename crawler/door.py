@@ -108,6 +108,7 @@ class Door:
 
     async def knock(self, visit: Visit) -> Knock:
         """Learns the answers of the URL's origin, outside of Scrapy's downloader, so that nobody waits in there."""
+        await self.origins.prepare(visit.lease.url)
         attempt = self._begin(visit)
         while isinstance(wants := await self._examine(attempt.facts), Wants) and wants.what is Want.DOCUMENT:
             await self._document(attempt, wants)

@@ -95,7 +95,9 @@ class Origins:
         renew: Callable[[], Awaitable[None]],
         membership: Membership,
         worker: str,
+        shared: bool,
     ) -> None:
+        self._shared = shared
         self._in_force, self._renew, self._membership, self._worker = in_force, renew, membership, worker
         self._client, self._recorder, self._frontier = client, recorder, frontier
         self._pace, self._now_ms, self._headers = pace, now_ms, headers
@@ -118,12 +120,23 @@ class Origins:
             flight.add_done_callback(lambda _: self._flights.pop((authority, key), None))
         return await asyncio.shield(flight)
 
+    async def prepare(self, page: str) -> None:
+        """Takes over what other workers have learnt of the origin of a page that is leased now."""
+        if not self._shared:
+            return
+        authority = str(origin_of(page))
+        origin = await self._catch_up(authority)
+        for key, known in tuple(origin.documents.items()):
+            if _counts_for_all(key) and self._is_fresh(known) and not self._is_ours(known):
+                self._take_over(known, key, origin, authority)
+        await self._recorder.settled()
+
     def held(self, page: str) -> dict[str, Known]:
         """The origin's own files and its site's terms, in memory and not too old: what an attempt can begin with."""
         origin = self._held.get(str(origin_of(page)))
         if origin is None:
             return {}
-        ours = {key: known for key, known in origin.documents.items() if key.startswith("/") or is_legal_key(key)}
+        ours = {key: known for key, known in origin.documents.items() if _counts_for_all(key)}
         return {key: known for key, known in ours.items() if self._is_ours(known)}
 
     async def known(self, page: str) -> dict[str, Answer]:
@@ -156,7 +169,7 @@ class Origins:
     async def _catch_up(self, authority: str) -> _Origin:
         """The origin with what other workers have learnt of it. While we hold its lease, nobody else learns more."""
         lease = self._membership.lease_on(authority)
-        if lease is None or self._recalled.get(authority) != lease:
+        if self._shared and (lease is None or self._recalled.get(authority) != lease):
             theirs = await self._recall(authority)
             origin = await self._origin(authority)
             self._held_bytes -= origin.size()
@@ -182,22 +195,22 @@ class Origins:
 
     async def _learn(self, wants: Wants, authority: str) -> tuple[Known, bool]:
         """An answer this worker lacks, and whether it was asked for: another worker's is entered in our log too."""
-        before = (await self._catch_up(authority)).documents.get(wants.key)
+        origin = await self._catch_up(authority)
+        before = origin.documents.get(wants.key)
         if before and self._is_fresh(before):
-            known = before if self._is_ours(before) else await self._take_over(before, wants.key, authority)
+            known = before if self._is_ours(before) else self._take_over(before, wants.key, origin, authority)
+            await self._recorder.settled()
             return known, False
         known = await self._ask(wants, authority, before)
         await self._remember(authority, wants.key, known)
         return known, True
 
-    async def _take_over(self, known: Known, key: str, authority: str) -> Known:
+    def _take_over(self, known: Known, key: str, origin: _Origin, authority: str) -> Known:
         taken = f"{known.worker}#{known.evidence}"
         filed = self._recorder.copy(
             known.answer, known.records, key=key, authority=authority, expires=known.expires, taken=taken
         )
-        await self._recorder.settled()
-        ours = Known(known.answer, filed.seq, known.expires, self._worker, known.records)
-        (await self._origin(authority)).documents[key] = ours
+        ours = origin.documents[key] = Known(known.answer, filed.seq, known.expires, self._worker, known.records)
         return ours
 
     async def _ask(self, wants: Wants, authority: str, before: Known | None) -> Known:
@@ -292,6 +305,11 @@ class Origins:
         known, _ = await self.get(robots, url)
         second = self._in_force.rules.examine(msgspec.structs.replace(facts, documents={ROBOTS: known.answer}))
         return "robots" if isinstance(second, Decision) else None
+
+
+def _counts_for_all(key: str) -> bool:
+    """Whether an answer counts for every URL of its origin: its own files, and its site's terms."""
+    return key.startswith("/") or is_legal_key(key)
 
 
 def _passing(answer: Answer) -> bool:
