@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
@@ -64,7 +65,8 @@ def serve(
         raise typer.Exit(_CANNOT) from None
     socket.listen()  # from here on a browser that comes too early waits
     typer.echo(plain(f"{len(shelf)} logs at http://{_shown(bind)}:{socket.getsockname()[1]}/  (Ctrl-C ends)"))
-    uvicorn.Server(config).run(sockets=[socket])
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[socket])
 
 
 def _shown(bind: str) -> str:

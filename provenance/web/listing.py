@@ -235,6 +235,7 @@ _EVIDENCE: Final = (
     Column("seq", "Entry", "entry"),
     Column("at", "Time (UTC)", "time"),
     Column("outcome", "Outcome", "code"),
+    Column("changed", "Differs from the one before", "yes"),
     Column("octets", "Octets", "octets"),
     Column("d", "Digest of the text", "code"),
 )
@@ -253,7 +254,12 @@ def attempts_at(url: str) -> Listing:
 
 def fetches(authority: str, name: str, site: int) -> Listing:
     """All fetches of one document of an authority, the newest first."""
-    sql = "SELECT seq, at, outcome, octets, d FROM document WHERE site = ? AND authority = ? AND name = ? {after}"
+    sql = (
+        "SELECT seq, at, outcome, octets, d, coalesce(d || outcome <> (SELECT older.d || older.outcome "
+        "FROM document AS older WHERE older.site = document.site AND older.authority = document.authority "
+        "AND older.name = document.name AND older.seq < document.seq ORDER BY older.seq DESC LIMIT 1), 0) AS changed "
+        "FROM document WHERE site = ? AND authority = ? AND name = ? {after}"
+    )
     return Listing(
         "fetches", f"Every fetch of {name} of {authority}, newest first", _EVIDENCE, sql, (site, authority, name)
     )

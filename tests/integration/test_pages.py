@@ -34,6 +34,7 @@ from reservations.model import Category, Value, Verdict
 pytestmark = pytest.mark.crawl
 
 PORTS = Ports(28180, 28543)
+HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 EVIL = '"><script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
 RTL = "\u202egnp.exe\u2066\u200b"
 LONG = "https://long.example/" + "a%2F" * 2_000
@@ -84,6 +85,8 @@ def hostile_folder(folder):
             consulted={"/robots.txt": evidence, EVIL: EVIL}, effective=deny, target=url, failure=EVIL,
             http=Http(st=200, ct=EVIL, ip=EVIL, tls=EVIL),
         )  # fmt: skip
+    for rule in ("Disallow:", "Disallow:", f"Disallow: /{EVIL}"):
+        made.document("https://versions.example", "/robots.txt", HEAD, f"User-agent: *\n{rule}\nAllow: /x\n".encode())
     made.raw(b"<script>document.title='owned'</script>")
     made.finish()
     return Hostile(made.out, seqs, documents)
@@ -261,6 +264,19 @@ def test_search_finds_sites_digests_and_numbers_and_says_what_to_do(pages, outs)
         with urllib.request.urlopen(f"{pages}/search?{urlencode({'q': text, 'log': 'demo'})}") as answer:
             assert wanted in answer.url + answer.read().decode()
     assert "Nothing on" in get(pages, f"/search?q={quote('nowhere.invalid')}")[0]
+
+
+def test_versions_of_a_robots_txt_are_shown_with_what_changed(page):
+    page.goto("/hostile/document?name=versions.example&authority=https://versions.example&path=/robots.txt")
+    rows = [row.split("\t") for row in page.locator("tbody tr").all_inner_texts()]
+    assert [row[3] for row in rows] == ["yes", "no", "no"]
+    page.click(f"text='{rows[0][0]}'")
+    page.wait_for_url("**/entry/*")
+    lines = page.locator("[aria-labelledby=diff-h] tr")
+    assert lines.locator(".sign").all_inner_texts() == ["", "", "-", "+", ""]
+    assert lines.locator("td:last-child").all_inner_texts()[1:] == [
+        "User-agent: *", "Disallow:", f"Disallow: /{EVIL}", "Allow: /x",
+    ]  # fmt: skip
 
 
 def test_blocklist_is_shown_as_it_stood_on_a_day(page):

@@ -4,6 +4,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -41,9 +42,10 @@ def serving_pages(index, *outs):
             assert address, line + (process.stderr.read() if process.poll() is not None else "")
             yield address[0]
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)
             errors = process.communicate(timeout=_PATIENCE_S)[1]
     assert "Traceback" not in errors, errors
+    assert process.returncode == 0
 
 
 def chromium():
