@@ -356,7 +356,7 @@ def test_hostile_page_of_a_quarter_megabyte_is_decided_on_at_once(registry, poli
         began = time.process_time()
         registry.examine(facts, policy, "ExampleBot")
         took.append(time.process_time() - began)
-    assert min(took) < 0.25
+    assert min(took) < 1  # quadratic ones took ten; a busy machine takes a few times what it needs
 
 
 def test_text_beyond_the_budget_is_held_and_not_taken_for_silence(registry, policy, make_facts):
