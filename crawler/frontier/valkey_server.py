@@ -100,7 +100,7 @@ class Servers:
         self._target, self._patience_s = target, patience_s
         self.server_now: Callable[[], float] | None = None
         self._prefixes = [f"{{kf:{target.crawl}:{shard}}}" for shard in range(target.shards)]
-        self._fixed = [[f"{prefix}{name}" for name in FIXED_KEYS] for prefix in self._prefixes]
+        self._fixed = [[f"{prefix}{name}".encode() for name in FIXED_KEYS] for prefix in self._prefixes]
         self._clients: dict[tuple[str, int], Redis] = {}
         self._home = (target.host, target.port)
         self._places = [self._home] * target.shards
@@ -213,8 +213,8 @@ class Servers:
             command, key, *rest = call.data
             return [command, prefix + key, *rest]
         fixed = self._fixed[call.shard]
-        keys = [prefix + name for name in call.keys]
-        words: list[Any] = ["EVALSHA", _SCRIPTS[call.script][0], len(fixed) + len(keys)]
+        keys = [(prefix + name).encode() for name in call.keys]
+        words: list[Any] = [b"EVALSHA", _SCRIPTS[call.script][0], len(fixed) + len(keys)]
         return words + fixed + keys + [now, again, msgspec.msgpack.encode(call.data), call.blob]
 
     def _first_fault(self, errors: list[Exception]) -> Exception:
