@@ -31,6 +31,7 @@ _MOST_TEXT: Final = 1 << 20
 _WRAPPED: Final = re.compile(
     r"^\s*(?:(?:/[/*])?\s*(?:<!\[CDATA\[|<!--)(?:\s*\*/)?)+|(?:(?://|/\*)?\s*(?:\]\]>|-->)(?:\s*\*/)?)+\s*$|;\s*$"
 )
+_DECODER: Final = json.JSONDecoder(strict=False)
 _LAST_COMMA: Final = re.compile(r",(?=\s*[}\]])")
 _KEY: Final = r"is_?accessible_?for_?free(?:&quot;|[\"'\\\s])*[:=](?:&quot;|[\"'\\\s])*"
 _PLAIN: Final = re.compile(_KEY + r"(?:https?://schema\.org/)?(?:false|!1)\b", re.IGNORECASE)
@@ -170,12 +171,14 @@ def _from_json(text: str, locator: str, words: Words, found: list[Finding]) -> I
 
 def _parsed(text: str) -> object | None:
     """The JSON in a script: wrappers of other languages, raw line ends and commas too many are forgiven."""
-    plain = text
+    plain, peeled = "", text
     for _ in range(3):
-        plain = _WRAPPED.sub("", plain)
-    for attempt in (plain, _LAST_COMMA.sub("", plain)):
+        plain, peeled = peeled, _WRAPPED.sub("", peeled)
+        if peeled == plain:
+            break
+    for mended in (False, True):
         try:
-            return json.loads(attempt, strict=False)  # type: ignore[no-any-return]
+            return _DECODER.decode(_LAST_COMMA.sub("", peeled) if mended else peeled)  # type: ignore[no-any-return]
         except (ValueError, RecursionError):
             continue
     return None
@@ -205,8 +208,9 @@ _MEDIA_ROLES: Final = frozenset({"video", "audio", "image", "associatedmedia", "
 
 def _plain_keys(node: Mapping[str, Any]) -> dict[str, Any]:
     """An object by its keys' own names in lower case, without prefix or vocabulary."""
-    plain = {_name(key).lower(): value for key, value in node.items()}
-    if any(_name(key) in ("isAccessibleForFree", "requiresSubscription") for key in node) or FREE not in plain:
+    names = [_name(key) for key in node]
+    plain = {name.lower(): value for name, value in zip(names, node.values(), strict=True)}
+    if "isAccessibleForFree" in names or "requiresSubscription" in names or FREE not in plain:
         plain["\0exact"] = True
     return plain
 
@@ -214,7 +218,7 @@ def _plain_keys(node: Mapping[str, Any]) -> dict[str, Any]:
 def _name(term: object) -> str:
     """`NewsArticle` of `schema:NewsArticle` and of `http://schema.org/NewsArticle`."""
     text = str(term).strip()
-    return text if text.startswith("@") else re.split(r"[/:#]", text)[-1]
+    return text if text.startswith("@") else text[max(map(text.rfind, "/:#")) + 1 :]
 
 
 def _types(node: Mapping[str, Any]) -> frozenset[str]:
