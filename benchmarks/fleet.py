@@ -128,6 +128,7 @@ class Worker:
         self._command = [*command, "-s", f"KNOCKFIRST_CONTACT=https://crawler.example/{name}/about"]
         self._process: subprocess.Popen[bytes] | None = None
         self._why, self._may_fail = "", False
+        self._stops: list[float] = []
         self.lives: list[Life] = []
 
     @property
@@ -166,6 +167,8 @@ class Worker:
     def send(self, number: signal.Signals) -> None:
         """SIGSTOP or SIGCONT."""
         if self.runs and self._process is not None:
+            if number is signal.SIGSTOP:
+                self._stops.append(time.monotonic())
             self._process.send_signal(number)
 
     def _said(self) -> Path:
@@ -175,8 +178,18 @@ class Worker:
         process, self._process = self._process, None
         assert process is not None
         said = self._said().read_text("utf-8", "replace")
-        self.lives.append(Life(self._why, time.monotonic(), process.returncode, said, f"/{self.name}/", self._may_fail))
-        self._why = ""
+        self.lives.append(
+            Life(
+                self._why,
+                time.monotonic(),
+                process.returncode,
+                said,
+                f"/{self.name}/",
+                self._may_fail,
+                tuple(self._stops),
+            )
+        )
+        self._why, self._stops = "", []
 
 
 class Fleet:

@@ -108,12 +108,14 @@ def audit(outs: Sequence[Path], web: DemoWeb, lives: Sequence[Life]) -> Audit:
 def _as_seen(log: Sequence[Access], lives: Sequence[Life]) -> list[Access]:
     """The access log, its requests ended at the latest with the process that sent them.
 
-    A server that is still thinking about an answer for a dead client does not know that nobody waits any more.
+    A server that is still thinking about an answer for a dead client does not know that nobody waits any more; nor
+    for one that was stopped, which can neither read nor hang up until it is woken.
     """
     seen = []
     for access in log:
         agent = next(value for name, value in access.headers if name.lower() == "user-agent")
-        end = next(life.ended for life in lives if life.agent in agent and access.began <= life.ended)
+        life = next(life for life in lives if life.agent in agent and access.began <= life.ended)
+        end = next((stop for stop in life.stops if stop >= access.began), life.ended)
         ended = end if access.ended is None else min(access.ended, end)
         seen.append(msgspec.structs.replace(access, ended=ended))
     return seen

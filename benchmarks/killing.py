@@ -80,6 +80,7 @@ class Life(NamedTuple):
         said: its standard output and error.
         agent: what its User-Agent holds and that of no other worker's process.
         may_fail: whether it was started so that it had to end with an error.
+        stops: monotonic seconds at which it was stopped (SIGSTOP).
     """
 
     moment: object
@@ -88,6 +89,7 @@ class Life(NamedTuple):
     said: str
     agent: str = ""
     may_fail: bool = False
+    stops: tuple[float, ...] = ()
 
     @property
     def killed(self) -> bool:
