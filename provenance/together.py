@@ -7,7 +7,8 @@ the WARC files it lists, and no other log is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ import msgspec
 
 from provenance.anchors import Outside
 from provenance.checkpoint import CheckpointError, Verifier
-from provenance.entry import FileEntry
+from provenance.entry import DecisionEntry, FileEntry
 from provenance.finality import LastWords, Place
 from provenance.manifest import Manifest, ManifestError, Worker, files_of, read
 from provenance.proof import ProofError, read_verifier
@@ -50,11 +51,38 @@ class Together(msgspec.Struct, kw_only=True):
         return self.level.ok and all(report.clean for report in reports)
 
 
+class _Payloads:
+    """Payloads that were stored, and those that entries say were stored before: perhaps by another worker."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;"
+            "CREATE TABLE stored (pd TEXT PRIMARY KEY) WITHOUT ROWID;"
+            "CREATE TABLE revisit (origin TEXT, seq INTEGER, pd TEXT); BEGIN"
+        )
+
+    def close(self) -> None:
+        self._db.close()
+
+    def see(self, origin: str, entry: DecisionEntry) -> None:
+        for pointer in entry.warc:
+            if pointer.type == "response" and pointer.f.startswith("warc/"):
+                self._db.execute("INSERT OR IGNORE INTO stored VALUES (?)", (pointer.pd,))
+            elif pointer.type == "revisit" and pointer.pd is not None:
+                self._db.execute("INSERT INTO revisit VALUES (?, ?, ?)", (origin, entry.seq, pointer.pd))
+
+    def nowhere(self) -> Iterator[Place]:
+        """Entries whose payload no log stored."""
+        query = "SELECT origin, seq FROM revisit WHERE pd NOT IN (SELECT pd FROM stored) ORDER BY origin, seq"
+        return (Place(*row) for row in self._db.execute(query))
+
+
 class _Seen:
     """What of one log matters to the others."""
 
-    def __init__(self, origin: str, words: LastWords, level: Level, listed: Worker | None) -> None:
-        self.origin, self._words, self._level, self._listed = origin, words, level, listed
+    def __init__(self, origin: str, words: LastWords, payloads: _Payloads, level: Level, listed: Worker | None) -> None:
+        self.origin, self._words, self._payloads, self._level, self._listed = origin, words, payloads, level, listed
         self.runs: set[str] = set()
         self.erased: set[int] = set()
         self._files: dict[str, FileEntry] = {}
@@ -67,6 +95,8 @@ class _Seen:
             self.runs.add(leaf.entry.run)
         try:
             self._words.see(self.origin, leaf.entry)
+            if isinstance(leaf.entry, DecisionEntry):
+                self._payloads.see(self.origin, leaf.entry)
         except OverflowError:
             self._level.differs(leaf.file, f"line {leaf.number}", "a number that no crawl writes", _KEEP)
         if isinstance(leaf.entry, FileEntry) and self._listed and leaf.seq < self._listed.size:
@@ -102,8 +132,8 @@ def verify_together(
     Raises:
         VerifyError: a folder or the manifest cannot be read, or a key or checkpoint is of none of the logs.
     """
-    with closing(LastWords()) as words:
-        checking = _Checking(words, levels, keys, outside or Outside(), progress)
+    with closing(LastWords()) as words, closing(_Payloads()) as payloads:
+        checking = _Checking(words, payloads, levels=levels, keys=keys, outside=outside or Outside(), progress=progress)
         if manifest is not None:
             checking.read_manifest(manifest)
         for out in outs:
@@ -116,11 +146,18 @@ class _Checking:
     """One verification of a set of folders."""
 
     def __init__(
-        self, words: LastWords, levels: Sequence[str], keys: Sequence[str], outside: Outside, progress: Progress | None
+        self,
+        words: LastWords,
+        payloads: _Payloads,
+        *,
+        levels: Sequence[str],
+        keys: Sequence[str],
+        outside: Outside,
+        progress: Progress | None,
     ) -> None:
         self.result = Together(level=_level())
         self._level = self.result.level
-        self._words, self._levels, self._progress = words, levels, progress
+        self._words, self._payloads, self._levels, self._progress = words, payloads, levels, progress
         self._keys = _by_name(keys)
         self._outside = outside
         self._manifest: Manifest | None = None
@@ -148,7 +185,7 @@ class _Checking:
             self._level.differs(str(out), "", what, _NAME_ALL)
             return
         listed = self._listed.get(origin)
-        seen = self._logs[origin] = _Seen(origin, self._words, self._level, listed)
+        seen = self._logs[origin] = _Seen(origin, self._words, self._payloads, self._level, listed)
         outside = self._of(origin)
         if listed is not None:
             noted = ("the manifest", listed.checkpoint.encode())
@@ -173,6 +210,7 @@ class _Checking:
             raise VerifyError(f"{', '.join(strangers)}: of none of these logs. Name all folders, or leave it out")
         self._compare_runs()
         self._compare_words()
+        self._compare_payloads()
         if self._manifest is not None:
             self._compare_manifest(self._manifest)
 
@@ -197,6 +235,15 @@ class _Checking:
                 self._level.differs(place.origin, f"entry {place.seq}", what, _NAME_ALL)
             else:
                 self._level.count("URLs without a last word yet")
+
+    def _compare_payloads(self) -> None:
+        erased = any(seen.erased for seen in self._logs.values())
+        for place in self._payloads.nowhere():
+            if erased:
+                self._level.count("revisits of a payload whose entry may have been erased")
+            else:
+                what = "says that its payload was stored before, and no log stored it"
+                self._level.differs(place.origin, f"entry {place.seq}", what, _NAME_ALL)
 
     def _compare_manifest(self, manifest: Manifest) -> None:
         for origin in sorted(self._listed.keys() - self._logs.keys()):

@@ -13,6 +13,7 @@ from provenance import keys, standalone, verbs, verbs_manifest
 from provenance.anchors import Outside
 from provenance.erase import Eraser
 from provenance.finality import Place
+from provenance.log import read_entries
 from provenance.manifest import ManifestError, enter, make, origin_for, read
 from provenance.together import verify_together
 from provenance.verify import VerifyError, verify
@@ -121,6 +122,19 @@ def test_lease_in_two_logs_is_found(workers, new_worker):
     fourth.kept("https://example.org/w4")
     fourth.finish()
     assert any("lease 0 has last words in two logs" in what for what in whats([*workers, fourth.out]))
+
+
+def test_payload_that_another_worker_stored_is_found_there_and_one_that_nobody_did_is_named(workers, new_worker):
+    kept = next(entry for _, entry in read_entries(workers[0] / "log") if getattr(entry, "verdict", "") == "kept")
+    stored = kept.warc[0]
+    fourth = new_worker("w4", 300)
+    for number, pd in enumerate((stored.pd, "sha256:" + 64 * "0")):
+        pointer = msgspec.structs.replace(stored, id=f"urn:uuid:{number}", type="revisit", pd=pd)
+        fourth.decide(url=f"https://example.org/r{number}", verdict="unchanged", warc=(pointer,), final=True)
+    fourth.finish()
+    assert whats([*workers, fourth.out], levels=["L1"]) == [
+        "says that its payload was stored before, and no log stored it"
+    ]
 
 
 def test_keys_and_anchors_count_for_the_log_of_their_name(workers, key):
