@@ -127,8 +127,11 @@ def update(out: Path, path: Path, progress: Progress | None = None) -> bool:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        with closing(_opened(path)) as db:
-            _update(db, out / "log", progress or (lambda _done, _total: None))
+        try:
+            with closing(_opened(path)) as db:
+                _update(db, out / "log", progress or (lambda _done, _total: None))
+        except sqlite3.Error as error:
+            raise OSError(f"{path}: cannot be written ({error}). Name another folder by --index") from error
     return True
 
 
@@ -289,7 +292,7 @@ class _Builder:
 
     def _take_decision(self, seq: int, entry: DecisionEntry) -> None:
         at, site, http = _ms(entry.ts), self._site(entry.site), entry.http
-        octets = min(http.len, _MAX_INT) if http else None
+        octets = _bounded(http.len) if http else None
         verdict, reason = entry.verdict.value, entry.reason
         numbers = (http.st & 0xFFFF, http.ct[:100], octets) if http else (None, None, None)
         self._enter(seq, "decision", at, site, entry.url, url_number(entry.url), verdict, reason, entry.final, *numbers)
@@ -311,7 +314,7 @@ class _Builder:
     def _take_evidence(self, seq: int, entry: EvidenceEntry) -> None:
         at, site = _ms(entry.ts), self._site(entry.site)
         self._enter(seq, "evidence", at, site, entry.url, url_number(entry.url))
-        row = (seq, site, entry.authority, entry.key, at, entry.outcome, entry.d, min(entry.len, _MAX_INT))
+        row = (seq, site, entry.authority, entry.key, at, entry.outcome, entry.d, _bounded(entry.len))
         self._rows["document"].append(row)
         self._note_digests(seq, entry.d)
 
@@ -428,6 +431,11 @@ def digest_number(text: str) -> int | None:
     except ValueError:
         return None
     return short(octets) if len(octets) == HASH_BYTES else None
+
+
+def _bounded(size: int) -> int:
+    """A size that the database can hold."""
+    return max(0, min(size, _MAX_INT))
 
 
 def _ms(ts: str) -> int:

@@ -59,28 +59,7 @@ def application(shelf: Shelf, *, hosts: Collection[str] = ()) -> ASGIApp:
         hosts: names beside loopback's under which the pages may be asked for.
     """
     inside = Starlette(
-        routes=[
-            Route("/", finding.start),
-            Route("/search", finding.search),
-            Route("/static/{name}", _static),
-            Route("/{log}", about_log(finding.log)),
-            Route("/{log}/sites", about_log(finding.sites)),
-            Route("/{log}/attempts", about_log(finding.attempts)),
-            Route("/{log}/site", about_log(finding.site)),
-            Route("/{log}/document", about_log(finding.document)),
-            Route("/{log}/url", about_log(finding.url)),
-            Route("/{log}/entry/{seq:int}", about_log(entries.entry)),
-            Route("/{log}/entry/{seq:int}/line", about_log(entries.line)),
-            Route("/{log}/entry/{seq:int}/text", about_log(entries.text)),
-            Route("/{log}/entry/{seq:int}/proof", about_log(entries.proof)),
-            Route("/{log}/entry/{seq:int}/verify", about_log(entries.verify), methods=["POST"]),
-            Route("/{log}/runs", about_log(whole_log.runs)),
-            Route("/{log}/checkpoints", about_log(whole_log.checkpoints)),
-            Route("/{log}/blocklist", about_log(whole_log.blocklist)),
-            Route("/{log}/verify", about_log(whole_log.verification)),
-            Route("/{log}/verify", whole_log.verify, methods=["POST"]),
-            Route("/{log}/verify/progress", whole_log.progress),
-        ],
+        routes=_routes(),
         exception_handlers={
             HTTPException: _refused,
             LogError: _unreadable,
@@ -93,6 +72,32 @@ def application(shelf: Shelf, *, hosts: Collection[str] = ()) -> ASGIApp:
     )
     inside.state.shelf, inside.state.jobs = shelf, Jobs()
     return _Guard(inside, LOOPBACK | set(hosts))
+
+
+def _routes() -> list[Route]:
+    """Every address there is."""
+    return [
+        Route("/", finding.start),
+        Route("/search", finding.search),
+        Route("/static/{name}", _static),
+        Route("/{log}", about_log(finding.log)),
+        Route("/{log}/sites", about_log(finding.sites)),
+        Route("/{log}/attempts", about_log(finding.attempts)),
+        Route("/{log}/site", about_log(finding.site)),
+        Route("/{log}/document", about_log(finding.document)),
+        Route("/{log}/url", about_log(finding.url)),
+        Route("/{log}/entry/{seq:int}", about_log(entries.entry)),
+        Route("/{log}/entry/{seq:int}/line", about_log(entries.line)),
+        Route("/{log}/entry/{seq:int}/text", about_log(entries.text)),
+        Route("/{log}/entry/{seq:int}/proof", about_log(entries.proof)),
+        Route("/{log}/entry/{seq:int}/verify", about_log(entries.verify), methods=["POST"]),
+        Route("/{log}/runs", about_log(whole_log.runs)),
+        Route("/{log}/checkpoints", about_log(whole_log.checkpoints)),
+        Route("/{log}/blocklist", about_log(whole_log.blocklist)),
+        Route("/{log}/verify", about_log(whole_log.verification)),
+        Route("/{log}/verify", whole_log.verify, methods=["POST"]),
+        Route("/{log}/verify/progress", whole_log.progress),
+    ]
 
 
 @contextlib.asynccontextmanager

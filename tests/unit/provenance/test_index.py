@@ -178,7 +178,7 @@ def test_values_larger_than_a_database_holds_are_cut(crawled, path):
     from provenance.entry import Http
 
     crawled.decide(http=Http(st=10**30, ct="x" * 9_000, len=10**40), ts="no time", verdict=Verdict.KEPT, supersedes=-5)
-    crawled.decide(ts="9999-12-31T23:59:59.999+14:00", supersedes=10**25)
+    crawled.decide(ts="9999-12-31T23:59:59.999+14:00", supersedes=10**25, http=Http(st=-1, len=-(10**40)))
     crawled.log.close()
     update(crawled.out, path)
     with Lookup.open(crawled.out, path) as look:
