@@ -21,7 +21,7 @@ from crawler.frontier.interface import Frontier
 from crawler.in_force import RulesInForce
 from crawler.origins import Known, Origins
 from crawler.recorder import Recorder
-from crawler.visit import Passage, Visit
+from crawler.visit import Foreseen, Passage, Visit
 from crawler.warc.records import Original
 from provenance import entry as leaves
 from provenance.naming import masked, registrable_domain, surt
@@ -113,9 +113,10 @@ class Door:
         while isinstance(wants := await self._examine(attempt.facts), Wants) and wants.what is Want.DOCUMENT:
             await self._document(attempt, wants)
         facts = attempt.facts
-        decided = isinstance(wants, Decision)
-        if decided:
+        if decided := isinstance(wants, Decision):
             visit.known = attempt.known  # what decided now is what will be entered, however soon it expires
+        else:
+            visit.foreseen = Foreseen(self.rules, facts, wants)
         return Knock(attempt.asked_now, self.rules.crawl_delay_s(facts), self.rules.sitemaps(facts), decided)
 
     async def known_delay_s(self, visit: Visit) -> float:
@@ -131,9 +132,10 @@ class Door:
             visit: the leased URL.
             wishes: Accept and Accept-Language of a foreign spider, in place of ours.
         """
-        attempt = self._begin(visit)
+        attempt, foreseen = self._begin(visit), visit.foreseen
         try:
-            while isinstance(answer := await self._examine(attempt.facts), Wants):
+            while isinstance(answer := await self._examine(attempt.facts, foreseen), Wants):
+                foreseen = None
                 match answer.what:
                     case Want.DOCUMENT:
                         await self._document(attempt, answer)
@@ -171,10 +173,12 @@ class Door:
         attempt.know(self.origins.held(lease.url) | visit.known)
         return attempt
 
-    async def _examine(self, facts: Facts) -> Decision | Wants:
+    async def _examine(self, facts: Facts, foreseen: Foreseen | None = None) -> Decision | Wants:
         while True:
             await self._renew()
             rules = self.rules
+            if foreseen is not None and foreseen.holds(rules, facts):
+                return foreseen.wants
             if _is_slow(facts):
                 answer = await asyncio.to_thread(rules.examine, facts)
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from scrapy import Request
@@ -14,7 +14,10 @@ from crawler.frontier.errand import Errand
 from crawler.frontier.interface import Found, Lease
 from crawler.origins import Known
 from provenance.entry import DecisionEntry, Pointer
-from reservations.model import Decision
+from provenance.rules import Rules
+from reservations.model import Decision, Facts, Wants
+
+_DAY_MS: Final = 86_400_000
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +52,19 @@ class NotKeptError(IgnoreRequest):
         super().__init__(f"{passage.decision.verdict}: {passage.decision.reason} <{passage.url}>")
 
 
+class Foreseen(msgspec.Struct, frozen=True):
+    """What the rules wanted of these facts when the origin had been heard: as good an answer to the same facts."""
+
+    rules: Rules
+    facts: Facts
+    wants: Wants
+
+    def holds(self, rules: Rules, facts: Facts) -> bool:
+        """Whether the question is the same: rules, facts, and the day, as of which dates in rules are read."""
+        same_day = facts.at // _DAY_MS == self.facts.at // _DAY_MS
+        return rules is self.rules and same_day and msgspec.structs.replace(facts, at=self.facts.at) == self.facts
+
+
 class Visit:
     """A lease and what has become of it so far.
 
@@ -59,6 +75,7 @@ class Visit:
         passage: set when the door has answered and the entry is durable.
         children: URLs found on the page.
         known: what the origin answered, where that decided already before the page was asked for.
+        foreseen: what the rules want next, where the origin left it open.
         host_free_at: when the authority may be asked again because its own files were asked for on this visit, in
             seconds since 1970; 0 when they were not.
         supersedes: an earlier final entry on the URL whose links a crash lost, or None.
@@ -72,6 +89,7 @@ class Visit:
         self.passage: Passage | None = None
         self.children: list[Found] = []
         self.known: dict[str, Known] = {}
+        self.foreseen: Foreseen | None = None
         self.host_free_at = 0.0
         self.supersedes: DecisionEntry | None = None
         self.due: float | None = None

@@ -38,6 +38,7 @@ _TOKEN: Final = re.compile(
     rb"|/?[a-z][^" + _SPACE + rb"/>]*+" + _ATTRIBUTES + rb")",
     re.IGNORECASE | re.DOTALL,
 )
+_MATTERING: Final = {name.encode(): name for name in ("content", "href", "name", "rel", "src")}
 _REFERENCE: Final = re.compile(
     r"&(?:#(?:[0-9]+|x[0-9a-f]+);?|([a-z0-9]++(?:;|(?![=a-z0-9]))))", re.IGNORECASE | re.ASCII
 )
@@ -52,10 +53,12 @@ def start_tags(body: bytes, encoding: str) -> Iterator[tuple[str, dict[str, str]
 
 
 def _attributes(text: bytes) -> dict[str, str]:
-    """The values by name; of an attribute that stands twice, the first."""
+    """The values by name, of the attributes that matter; of one that stands twice, the first."""
     found: dict[str, str] = {}
-    for name, double, single, bare in _ATTRIBUTE.findall(text):
-        found.setdefault(name.lower().decode("utf-8", "replace"), _value(double or single or bare))
+    for octets, double, single, bare in _ATTRIBUTE.findall(text):
+        name = _MATTERING.get(octets.lower())
+        if name is not None and name not in found:
+            found[name] = _value(double or single or bare)
     return found
 
 

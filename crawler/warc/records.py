@@ -14,6 +14,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -327,6 +328,7 @@ def header(record: Record, *, digests: tuple[tuple[str, str], ...], warcinfo_id:
     return "\r\n".join(lines).encode()
 
 
+@lru_cache(maxsize=256)  # the records of one capture have the same
 def date_field(date: datetime) -> str:
     """An instant as WARC-Date writes it: UTC, milliseconds.
 

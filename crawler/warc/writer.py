@@ -172,6 +172,7 @@ class WarcWriter:
         self._found_full: list[_File] = []  # by the last sync
         self._covered: list[_File] = []  # found full by an earlier sync
         self._warcinfo_id = new_id()
+        self._payload_of: tuple[Record | None, str] = None, ""  # the record encoded last, of those that have a payload
         self._failure: WarcError | None = None
         self._closed = False
 
@@ -378,7 +379,11 @@ class WarcWriter:
         return member, "" if record.payload is None else log_digest(record.payload)
 
     def _payload_field(self, record: Record) -> str:
-        return self._field_digest(memoryview(record.block)[record.payload_at :])
+        last, field = self._payload_of
+        if last is not record:
+            field = self._field_digest(memoryview(record.block)[record.payload_at :])
+            self._payload_of = record, field
+        return field
 
     def _field_digest(self, data: bytes | memoryview) -> str:
         octets = hashlib.new(self._digest, data, usedforsecurity=False).digest()
