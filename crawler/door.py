@@ -33,6 +33,8 @@ from reservations.urls import UrlError, faults, origin_of
 
 #: Bodies and documents above this size are read by the reservation readers off the event loop, and so is every file.
 OFF_LOOP_BYTES: Final = 131_072
+#: So are bodies with more tags: it is elements that take time.
+OFF_LOOP_TAGS: Final = 10_000
 
 _original = msgspec.json.Decoder(Original).decode
 
@@ -273,7 +275,9 @@ class Door:
 
 def _is_slow(facts: Facts) -> bool:
     """Whether reading the facts may take longer than everybody else should wait."""
-    if facts.body is not None and (len(facts.body) > OFF_LOOP_BYTES or is_file(facts.body)):
+    body = facts.body or b""
+    many_tags = len(body) > 3 * OFF_LOOP_TAGS and body.count(b"<") > OFF_LOOP_TAGS
+    if many_tags or len(body) > OFF_LOOP_BYTES or is_file(body):
         return True
     return any(len(answer.body) > OFF_LOOP_BYTES for answer in facts.documents.values())
 
