@@ -409,12 +409,13 @@ return 1
 -- IN {authority}; keys: queue, waiting -> 1 when it was blocked
 local stored = call('HGET', BLOCKS, IN[1])
 if not stored then return AGAIN and 1 or 0 end
-local until_, host = unpack_(stored)[3], host_of(IN[1])
 call('HDEL', BLOCKS, IN[1])
+local until_, host = unpack_(stored)[3], host_of(IN[1])
+if until_ ~= -1 and until_ <= NOW then return 0 end
 host[BLOCKED] = 0
 keep_host(IN[1], host)
 set_ready(IN[1], host, KEYS[11], KEYS[12])
-return (until_ == -1 or until_ > NOW) and 1 or 0
+return 1
 
 --@ blocks
 -- -> {{authority, reason, since, until or false}...}
