@@ -10,7 +10,6 @@ import logging
 import time
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar, Final
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -24,24 +23,22 @@ from crawler.download.addresses import AddressGuard, parse_resolve
 from crawler.download.client import Client
 from crawler.download.limits import Limits
 from crawler.download.tls import client_context
-from crawler.fleet import LeaseLostError, Membership
-from crawler.frontier import MAX_PAYLOAD_BYTES, Lease, Outcome, open_frontier
+from crawler.fleet import Membership
+from crawler.frontier import Lease, open_frontier
 from crawler.frontier.account import Told
-from crawler.frontier.errand import MOST_HOPS, Errand, found
-from crawler.frontier.interface import EPOCH, MOST_LOSSES, FrontierError, OutdatedError
+from crawler.frontier.interface import EPOCH, FrontierError, OutdatedError
 from crawler.in_force import RulesInForce
 from crawler.listing import ListRefusedError
 from crawler.options import Fault, Options
 from crawler.origins import Origins
 from crawler.politeness import Pace
 from crawler.recorder import Recorder
-from crawler.visit import Passage, Visit
+from crawler.visits import Visits
 from crawler.warc.writer import WarcWriter
 from provenance import entry as leaves
 from provenance import keys
 from provenance.log import LogWriter
 from provenance.rules import Rules
-from reservations.model import Decision, Hop, Verdict
 from reservations.policy import Limits as PolicyLimits
 
 #: The fact by which the frontier knows how many entries a worker's log holds.
@@ -72,13 +69,10 @@ class Crawl:
         self.key: keys.SigningKey
         self.file: folder.CrawlFile
         self.membership: Membership
-        self.visits: dict[int, Visit] = {}
-        self.resumed: list[Visit] = []
-        self.counted: dict[str, int] = {}
-        self.changed = asyncio.Event()
+        self.visits: Visits
         self.knocking: set[asyncio.Task[None]] = set()
         self._telling: set[asyncio.Task[None]] = set()
-        self.opened = self.closing = False
+        self.opened = False
         self._keeping_up: asyncio.Task[None] | None = None
 
     @classmethod
@@ -174,7 +168,6 @@ class Crawl:
         found_in_log.check(self.log, options.frontier, told=told, lost=standing.lost)
         self.in_force.follows(found_in_log.config)
         repairs = await asyncio.to_thread(recovery.repair_warcs, out, found_in_log)
-        self.counts, self.finals = found_in_log.counts, found_in_log.finals
         self.recorder = self._new_recorder(found_in_log.files)
         self._enter_run(resumed=found_in_log.last_run is not None, repairs=repairs)
         await self.in_force.enter(self.recorder)
@@ -182,7 +175,8 @@ class Crawl:
         self._open_door()
         begun.push_async_callback(self.client.close)
         await self.recorder.enter_files(out)
-        await self._resume(leases, found_in_log)
+        self.visits = self._new_visits(found_in_log)
+        await self.visits.take_up(leases, found_in_log)
         await self.recorder.settled()
         self._keeping_up = asyncio.get_running_loop().create_task(self.membership.keep_up(self._tell))
         begun.callback(self._keeping_up.cancel)
@@ -223,11 +217,11 @@ class Crawl:
         """What the operator is shown of this worker."""
         return msgspec.json.encode(
             Told(
-                verdicts={str(verdict): number for verdict, number in self.finals.items()},
+                verdicts={str(verdict): number for verdict, number in self.visits.finals.items()},
                 under_way=len(self.visits),
                 rules=self.rules.digest,
                 lease_s=self.options.lease_s,
-                ended=self.closing,
+                ended=self.visits.closing,
             )
         ).decode()
 
@@ -311,59 +305,24 @@ class Crawl:
             **common,
         )
 
+    def _new_visits(self, found_in_log: recovery.Found) -> Visits:
+        return Visits(
+            frontier=self.frontier,
+            membership=self.membership,
+            recorder=self.recorder,
+            door=self.door,
+            pace=self.pace,
+            in_force=self.in_force,
+            worker=self.file.worker,
+            stats=self.crawler.stats,
+            catch_up=self._catch_up,
+            counts=found_in_log.counts,
+            finals=found_in_log.finals,
+        )
+
     def _mask_key(self) -> bytes:
         private = self.key.private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
         return hashlib.sha256(b"knockfirst mask " + self.file.run.encode() + private).digest()
-
-    async def _resume(self, leases: list[Lease], found_in_log: recovery.Found) -> None:
-        done: list[Outcome] = []
-        for lease in leases:
-            visit = Visit(lease, recovery.errand_of(lease))
-            last = found_in_log.last.get(lease.id)
-            if last is not None and last.verdict not in (Verdict.KEPT, Verdict.UNCHANGED):
-                done.append(await self._outcome_of_entry(visit, last))
-                continue
-            if lease.losses > MOST_LOSSES:
-                done.append(self._give_up(visit, supersedes=last))
-                continue
-            if found_in_log.attempted.get(lease.id, -1) < (found_in_log.last_run or 0):
-                self._enter_interrupted(visit)
-            visit.supersedes = last
-            self._go_on(visit, self.pace.host_free_at(time.time(), crawl_delay_s=await self.door.known_delay_s(visit)))
-        await self.recorder.settled()
-        if done:
-            await self.frontier.finish(done)
-
-    def _enter_interrupted(self, visit: Visit, **last_word: Any) -> None:
-        """Enters an intent of which nobody knows what became."""
-        fields = recovery.interrupted(visit, self.rules, self.door.shown(visit.lease.url), self.file.worker)
-        self.recorder.enter(leaves.DecisionEntry, **fields, config=self.in_force.config, **last_word)
-        recovery.count(self.counts, Verdict.FAILED)
-
-    def _give_up(self, visit: Visit, supersedes: leaves.DecisionEntry | None = None) -> Outcome:
-        """The end of a URL whose holders were lost again and again: it may well be what they were lost by."""
-        self._enter_interrupted(visit, final=True, supersedes=supersedes.seq if supersedes else None)
-        recovery.count(self.finals, Verdict.FAILED)
-        if supersedes:
-            recovery.count(self.finals, supersedes.verdict, -1)
-        self.membership.ended(visit.lease.authority, visit.lease.id)
-        return Outcome(visit.lease.id, self.pace.host_free_at(time.time(), crawl_delay_s=0.0), dead=True)
-
-    def _go_on(self, visit: Visit, due: float) -> None:
-        """Hands an open lease to the feeder, to be asked for when it is due."""
-        visit.due = due
-        self.visits[visit.lease.id] = visit
-        self.resumed.append(visit)
-        self.changed.set()
-
-    async def _outcome_of_entry(self, visit: Visit, last: leaves.DecisionEntry) -> Outcome:
-        """Ends a lease whose entry is durable and whose end in the frontier was lost."""
-        delay_s = await self.door.known_delay_s(visit)
-        free_at, again = self._clocks(visit, last.verdict, last.gate, wait_s=last.wait, crawl_delay_s=delay_s)
-        children = ()
-        if last.verdict is Verdict.REDIRECTED and last.target:
-            children = self._redirect(visit, last.target, last.seq, last.http.st if last.http else 0)
-        return Outcome(visit.lease.id, free_at, children, again)
 
     # -- while it runs ---------------------------------------------------------------------------------------------
 
@@ -372,43 +331,9 @@ class Crawl:
         """Seconds since 1970: the clock that hosts are asked by."""
         return time.time()
 
-    def _count(self, decision: Decision, supersedes: leaves.DecisionEntry | None) -> None:
-        """Counts one entry by verdict, for the seal, the progress line and Scrapy's stats."""
-        recovery.count(self.counts, decision.verdict)
-        if decision.verdict is not Verdict.DEFERRED:
-            recovery.count(self.finals, decision.verdict)
-            if supersedes is not None:
-                recovery.count(self.finals, supersedes.verdict, -1)
-        for name in (f"verdict/{decision.verdict}", f"reason/{decision.reason}"):
-            self.crawler.stats.inc_value(f"knockfirst/{name}")
-
     def tally(self, what: str, by: int = 1) -> None:
         """Counts what is counted and not entered: duplicates, out of scope, nofollow, over budget."""
-        self.counted[what] = self.counted.get(what, 0) + by
-        self.crawler.stats.inc_value(f"knockfirst/{what}", by)
-
-    async def claim_visits(self, n: int) -> list[Visit]:
-        """Claims up to `n` URLs; what earlier holders of them were lost by is entered first."""
-        asked_at = self.membership.now()
-        try:
-            leases = await self.frontier.claim(n, epoch=self.rules.digest)
-        except OutdatedError as error:
-            await self._catch_up(error)
-            return []
-        visits: list[Visit] = []
-        for lease in leases:
-            self.membership.granted(lease.id, lease.authority, asked_at=asked_at)
-            if before := fleet.lost_before(lease):
-                self._enter_interrupted(Visit(before, recovery.errand_of(before)))
-            visit = Visit(lease, recovery.errand_of(lease))
-            if lease.losses > MOST_LOSSES:
-                outcome = self._give_up(visit)
-                await self.recorder.settled()
-                await self.frontier.finish([outcome])
-                continue
-            self.visits[lease.id] = visit
-            visits.append(visit)
-        return visits
+        self.visits.tally(what, by)
 
     async def _catch_up(self, error: OutdatedError) -> None:
         """The fleet goes by newer rules: takes them from where ours came from, waits for them, or stops."""
@@ -421,100 +346,12 @@ class Crawl:
         self.logger.warning("%s; waiting for the blocklist build that the others have", error)
         await asyncio.sleep(LOOK_AGAIN_S)
 
-    async def attend(self, visit: Visit, wishes: tuple[tuple[str, str], ...] = ()) -> Passage:
-        """Takes one visit through the door and counts what came of it."""
-        try:
-            passage = visit.passage = await self.door.attend(visit, wishes)
-        except LeaseLostError:
-            self._enter_interrupted(visit)  # whoever holds the URL now does so too, and asks
-            self.forget(visit)
-            raise
-        except Exception:
-            self.forget(visit)  # its lease stays open: the next start enters the attempt and asks again
-            raise
-        self._count(passage.decision, visit.supersedes)
-        return passage
-
-    async def finish(self, visit: Visit) -> None:
-        """Ends a visit in the frontier: children pushed, host's clock set, the URL done or due again later."""
-        passage = visit.passage
-        assert passage is not None  # noqa: S101  (visits without one are left open: the next start enters them)
-        if not self.membership.holds(visit.lease):
-            self.logger.warning("%s: entered, and asked again by whoever holds it now", visit.lease.url)
-            self.forget(visit)
-            return
-        decision, children = passage.decision, tuple(visit.children)
-        free_at, again = self._clocks(
-            visit,
-            decision.verdict,
-            decision.gate,
-            wait_s=decision.retry_after_s,
-            crawl_delay_s=passage.crawl_delay_s,
-        )
-        if again is not None and visit.supersedes is not None:
-            self.forget(visit)  # its lease stays open: by it the entry to supersede is known, now and after a restart
-            if not self.closing:
-                self._go_on(visit.once_more(), again)
-            return
-        if decision.verdict is Verdict.REDIRECTED and decision.location:
-            status = passage.fetched.exchange.status if passage.fetched else 0
-            children = self._redirect(visit, decision.location, passage.seq, status)
-        address = passage.fetched.exchange.ip if passage.fetched else ""
-        end = Outcome(visit.lease.id, free_at, children, again, payload=passage.remember, address=address)
-        try:
-            await self.frontier.finish([end])
-        finally:
-            self.membership.ended(visit.lease.authority, visit.lease.id)
-            self.forget(visit)  # where it failed, the lease stays open for the next start, and nobody waits for it
-
-    def _clocks(
-        self, visit: Visit, verdict: Verdict, gate: str, *, wait_s: int, crawl_delay_s: float
-    ) -> tuple[float, float | None]:
-        """When the host may be asked again after an attempt that ends now, and when its URL, if it was deferred."""
-        now = time.time()
-        free_at = self.pace.host_free_at(now, crawl_delay_s=crawl_delay_s)
-        if verdict is Verdict.DEFERRED:
-            again = self.pace.again_at(now, attempt=visit.lease.attempt, retry_after_s=wait_s)
-            return max(free_at, again), again
-        if gate in ("url", "blocklist", "origin"):
-            return visit.host_free_at, None  # the page was not asked for; at most its origin's files were
-        return free_at, None
-
-    async def put_back(self, visit: Visit, *, host_free_at: float = 0.0) -> None:
-        """Gives a lease back untouched: the URL is asked for later, under the same attempt."""
-        try:
-            await self.frontier.finish([Outcome(visit.lease.id, host_free_at, counts_as_try=False)])
-        finally:
-            self.membership.ended(visit.lease.authority, visit.lease.id)
-            self.forget(visit)
-
-    def onward(self, visit: Visit, *, via: str, depth: int) -> Errand:
-        """The errand on which URLs are asked for that a page leads to."""
-        seq = visit.passage.seq if visit.passage else None
-        return Errand(via=via, depth=depth, root=visit.errand.root, src=seq, log=self.file.worker)
-
-    def forget(self, visit: Visit) -> None:
-        """Drops a visit whose lease has ended."""
-        self.visits.pop(visit.lease.id, None)
-        self.changed.set()
-
-    def _redirect(self, visit: Visit, target: str, seq: int, status: int) -> tuple[Any, ...]:
-        errand = visit.errand
-        hops = (*errand.hops, Hop(visit.lease.url, status, target))
-        root = urlsplit(target).hostname or errand.root if errand.depth == 0 else errand.root
-        onward = msgspec.structs.replace(errand, via="redirect", src=seq, log=self.file.worker, hops=hops, root=root)
-        item = found(target, onward, priority=visit.lease.priority + 1)
-        if len(hops) > MOST_HOPS or len(item.payload.encode()) > MAX_PAYLOAD_BYTES:
-            self.tally("too_many_redirects")  # or few to very long URLs, which a frontier need not remember
-            return ()
-        return (item,)
-
     async def _renew(self) -> None:
         """Puts a newer blocklist in force before anything else is asked for; one that is no good stops the crawl."""
         if self.in_force.current():
             return
         try:
-            changed = await self.in_force.renew(self.recorder, ending=lambda: self.closing)
+            changed = await self.in_force.renew(self.recorder, ending=lambda: self.visits.closing)
         except BlocklistError as error:
             self._stop_fetching(error, "blocklist_refused")
             raise ListRefusedError(str(error)) from error
@@ -529,8 +366,8 @@ class Crawl:
     def _stop_fetching(self, error: BaseException, reason: str = "log_failed") -> None:
         if not self.opened:
             return  # who opens the crawl hears of it
-        self.closing = True
-        self.changed.set()
+        self.visits.closing = True
+        self.visits.changed.set()
         self.logger.critical("%s; nothing more is fetched", error)
         asyncio.get_running_loop().create_task(self.crawler.engine.close_spider_async(reason=reason))
 
@@ -545,9 +382,9 @@ class Crawl:
 
     async def close(self, reason: str) -> None:
         """Gives back what was claimed, seals and signs the log, closes every file."""
-        self.closing = True
+        self.visits.closing = True
         try:
-            await self._settle_visits()
+            await self._settle()
             await self._stop_keeping_up()
             counts = await self.frontier.counts()
             left = counts.queued + counts.leased
@@ -555,9 +392,9 @@ class Crawl:
             await self.recorder.close(
                 self.options.out,
                 end="finished" if reason == "finished" and not left else "stopped",
-                counts=self.counts,
-                finals=self.finals,
-                counted=self.counted | over,
+                counts=self.visits.counts,
+                finals=self.visits.finals,
+                counted=self.visits.counted | over,
             )
         finally:
             await self.client.close()
@@ -570,24 +407,12 @@ class Crawl:
             with contextlib.suppress(FrontierError):
                 await self.membership.renew(self._tell())  # the last that is heard of this worker
 
-    async def _settle_visits(self) -> None:
-        """Ends every lease that is still open: what was stored is finished, what was not is given back."""
+    async def _settle(self) -> None:
         for task in (*self.knocking, *self.origins.flights()):
             task.cancel()
         await asyncio.gather(*self.knocking, *self.origins.flights(), return_exceptions=True)
-        if self.recorder.broken:
-            return  # the next start enters what was left open
-        for visit in list(self.visits.values()):
-            if not self.membership.holds(visit.lease) or (visit.passage is None and visit.supersedes is not None):
-                self.forget(visit)  # it is somebody else's, or its lease stays open, as in `finish`
-            elif visit.passage is None:
-                await self.put_back(visit)
-            elif not visit.ending:
-                visit.ending = True
-                await self.finish(visit)
-        while self.visits:
-            self.changed.clear()
-            await self.changed.wait()
+        if not self.recorder.broken:  # else the next start enters what was left open
+            await self.visits.settle()
 
 
 def _key_fault(error: Exception) -> Fault:

@@ -53,7 +53,7 @@ class DoorHandler(BaseDownloadHandler):
                 "that changed its URL), so it is not sent: yield it as a Request from a callback instead"
             )
         try:
-            passage = await crawl.attend(visit, _wishes(visit))
+            passage = await crawl.visits.attend(visit, _wishes(visit))
         except (LeaseLostError, RecorderBrokenError) as error:
             raise NotRecordedError(str(error)) from error
         stored = passage.decision.verdict in (Verdict.KEPT, Verdict.UNCHANGED) and passage.decision.reason != TEASER
@@ -61,7 +61,7 @@ class DoorHandler(BaseDownloadHandler):
             return response_of(request, passage.fetched.exchange, passage.fetched.body)
         if visit.request is not None and passage.decision.verdict not in (Verdict.REDIRECTED, Verdict.DEFERRED):
             visit.request.errback = visit.errback  # only the last word on a URL is an error to a spider
-        await crawl.finish(visit)
+        await crawl.visits.finish(visit)
         raise NotKeptError(passage)
 
 

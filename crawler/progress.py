@@ -94,8 +94,9 @@ class Progress:
         crawl = self.crawl
         counts = await crawl.frontier.counts()
         took = max(time.monotonic() - self._began, 0.001)
-        done = sum(crawl.finals.values())
-        parts = [f"{verdict} {crawl.finals[verdict]:,}" for verdict in _SHOWN if crawl.finals.get(verdict)]
+        done = sum(crawl.visits.finals.values())
+        finals = crawl.visits.finals
+        parts = [f"{verdict} {finals[verdict]:,}" for verdict in _SHOWN if finals.get(verdict)]
         line = f"{done:,} decided ({done / took:.1f}/s)  " + "  ".join(parts)
         line += f"  | {counts.queued:,} waiting on {counts.hosts:,} hosts, {len(crawl.visits)} under way"
         return Text(line, no_wrap=True, overflow="ellipsis")
@@ -121,9 +122,9 @@ class Progress:
         table.add_column("verdict")
         table.add_column("URLs", justify="right")
         for verdict in Verdict:
-            if crawl.finals.get(verdict):
-                table.add_row(str(verdict), f"{crawl.finals[verdict]:,}")
-        for what, number in sorted(crawl.counted.items()):
+            if crawl.visits.finals.get(verdict):
+                table.add_row(str(verdict), f"{crawl.visits.finals[verdict]:,}")
+        for what, number in sorted(crawl.visits.counted.items()):
             table.add_row(f"({what.replace('_', ' ')}, not entered)", f"{number:,}")
         self.console.print(table)
         if not crawl.options.blocklist:

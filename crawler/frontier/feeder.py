@@ -99,12 +99,12 @@ class Feeder:
     async def _claim_loop(self) -> None:
         crawl = self.crawl
         try:
-            while not crawl.closing:
-                crawl.changed.clear()
-                while crawl.resumed:
-                    self._start_knocking(crawl.resumed.pop())
+            while not crawl.visits.closing:
+                crawl.visits.changed.clear()
+                while crawl.visits.resumed:
+                    self._start_knocking(crawl.visits.resumed.pop())
                 free = self._slots - len(crawl.visits)
-                visits = await crawl.claim_visits(free) if free > 0 else []
+                visits = await crawl.visits.claim(free) if free > 0 else []
                 for visit in visits:
                     self._start_knocking(visit)
                 if visits:
@@ -121,7 +121,7 @@ class Feeder:
         crawl = self.crawl
         state = await crawl.frontier.state()
         due = await crawl.frontier.next_due()
-        idle = not crawl.visits and not crawl.changed.is_set()
+        idle = not crawl.visits and not crawl.visits.changed.is_set()
         if idle and (due is None or state is State.DRAIN):
             return False
         full = len(crawl.visits) >= self._slots
@@ -130,7 +130,7 @@ class Feeder:
         most = LOOK_AGAIN_S if crawl.options.shared else LONGEST_SLEEP_S  # other workers do not wake us
         try:
             async with asyncio.timeout(min(max(patience, least), max(most, least))):
-                await crawl.changed.wait()
+                await crawl.visits.changed.wait()
             await asyncio.sleep(ROUND_S)  # let the round gather: one claim for many ends
         except TimeoutError:
             pass
@@ -156,18 +156,18 @@ class Feeder:
                 if not knock.decided and resumed:
                     await self._wait_until(free_at)
                 elif not knock.decided and free_at > crawl.now():
-                    await crawl.put_back(visit, host_free_at=free_at)  # the host has had a visit just now
+                    await crawl.visits.put_back(visit, host_free_at=free_at)  # the host has had a visit just now
                     return
             self._ready.put_nowait(visit)
         except LeaseLostError as error:
             logger.warning("%s", error)  # nothing of the page was asked for
-            crawl.forget(visit)
+            crawl.visits.forget(visit)
         except (FrontierError, ListRefusedError, RecorderBrokenError) as error:
             logger.error("%s: %s", visit.lease.url, error)  # noqa: TRY400  (already reported where it broke)
-            crawl.forget(visit)
+            crawl.visits.forget(visit)
         except Exception:
             logger.exception("%s: a fault of ours; the URL is left for the next start", visit.lease.url)
-            crawl.forget(visit)  # or the crawl would wait for it and never end
+            crawl.visits.forget(visit)  # or the crawl would wait for it and never end
 
     async def _push_sitemaps(self, visit: Visit, named: tuple[str, ...]) -> None:
         """A spider that wants sitemaps says so by having a method `sitemaps_found`."""
@@ -233,12 +233,12 @@ class Feeder:
 
     async def _finish(self, visit: Visit) -> None:
         try:
-            await self.crawl.finish(visit)
+            await self.crawl.visits.finish(visit)
         except FrontierError:
             logger.exception("%s: stored, but not ended in the frontier; the next start asks again", visit.lease.url)
 
     def _next_errand(self, visit: Visit, request: Request) -> Errand:
-        return self.crawl.onward(visit, via="link", depth=request.meta.get("depth", visit.errand.depth + 1))
+        return self.crawl.visits.onward(visit, via="link", depth=request.meta.get("depth", visit.errand.depth + 1))
 
     def _as_found(self, request: Request, errand: Errand) -> list[Found]:
         spider = self.crawler.spider

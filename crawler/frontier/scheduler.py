@@ -108,7 +108,7 @@ class LeaseScheduler(BaseScheduler):
     async def _push(self, item: Found) -> None:
         if not await self.crawl.frontier.push([item]):
             self.crawl.tally("duplicates")
-        self.crawl.changed.set()
+        self.crawl.visits.changed.set()
 
 
 def _spare_the_collector() -> None:

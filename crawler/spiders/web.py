@@ -157,7 +157,7 @@ class WebSpider(Spider):
         """The URLs of a sitemap."""
         visit = self._visit(response)
         errand = visit.errand
-        onward = self._crawl.onward(visit, via="sitemap", depth=errand.depth)
+        onward = self._crawl.visits.onward(visit, via="sitemap", depth=errand.depth)
         pages, sitemaps = Finder(onward), Finder(msgspec.structs.replace(onward, kind="sitemap"))
         portion: list[Found] = []
         for entry in sitemap_urls(response.body):
@@ -173,7 +173,7 @@ class WebSpider(Spider):
         links = page_links(response.body, response.encoding, nofollow_page=header_says_nofollow(lines))
         if links.nofollow:
             self._crawl.tally("nofollow", links.nofollow)
-        finder = Finder(self._crawl.onward(visit, via="link", depth=visit.errand.depth + 1))
+        finder = Finder(self._crawl.visits.onward(visit, via="link", depth=visit.errand.depth + 1))
         base = _base(links.base, response.url)
         seen: set[str] = set()
         for href in links.hrefs:
