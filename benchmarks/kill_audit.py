@@ -113,12 +113,17 @@ def _as_seen(log: Sequence[Access], lives: Sequence[Life]) -> list[Access]:
     """
     seen = []
     for access in log:
-        agent = next(value for name, value in access.headers if name.lower() == "user-agent")
-        life = next(life for life in lives if life.agent in agent and access.began <= life.ended)
+        life = _life(access, lives)
         end = next((stop for stop in life.stops if stop >= access.began), life.ended)
         ended = end if access.ended is None else min(access.ended, end)
         seen.append(msgspec.structs.replace(access, ended=ended))
     return seen
+
+
+def _life(access: Access, lives: Sequence[Life]) -> Life:
+    """The process that sent a request."""
+    agent = next(value for name, value in access.headers if name.lower() == "user-agent")
+    return next(life for life in lives if life.agent in agent and access.began <= life.ended)
 
 
 def _endings(web: DemoWeb, decisions: Sequence[DecisionEntry]) -> dict[str, list[str]]:
@@ -175,9 +180,8 @@ def _impolite(web: DemoWeb, accesses: Sequence[Access], lives: Sequence[Life]) -
     visits: defaultdict[str, list[Access]] = defaultdict(list)
     for access in accesses:
         visits[access.origin].append(access)
-    ends = [life.ended for life in lives if life.killed]
     for origin, of_origin in visits.items():
         for one, two in pairwise(of_origin):
-            over_restart = any(one.began <= end < two.began for end in ends)
-            if over_restart and two.began - one.began < DELAY_S:
+            life = _life(one, lives)
+            if life.killed and life.ended < two.began and two.began - one.began < DELAY_S:
                 yield f"{origin}: {two.began - one.began:.3f} s between two requests over a restart"
