@@ -49,7 +49,7 @@ def _plain(options: argparse.Namespace) -> int:
     end = time.monotonic() + options.seconds
     while waiting and time.monotonic() < end:
         for fuzzer in list(waiting):
-            turn = time.monotonic() + min(_TURN_S, max(options.seconds / len(chosen), 0.1))
+            turn = min(time.monotonic() + min(_TURN_S, options.seconds / len(chosen)), end)
             course = fuzzer.run(lambda _, turn=turn: time.monotonic() > turn)
             counts[fuzzer.target.name] += course.executions
             if course.fault is not None:
