@@ -18,8 +18,12 @@ from reservations.statement import Reading, Vocabulary
 Member = tuple[object, dict[str, object]]
 
 _MAX_OCTETS: Final = 8192
-#: A label, "=" or ":", quotes or a bracket perhaps, and a word: what a person would read as "label is value".
-_PLAIN: Final = re.compile(r"([A-Za-z*][\w.*-]*)[ \t]*[=:][ \t]*[\"'( \t]*(\?[01]|[A-Za-z0-9_+-]+)")
+#: A label, "=" or ":", quotes or a bracket perhaps, and a word: what a person would read as "label is value". Else a run
+#: of a label's characters as a whole, so that none is looked at again from each of its characters.
+_PLAIN: Final = re.compile(
+    r"(?=[\w.*-])(?:(?![A-Za-z*])[\w.-])*+"
+    r"(?:([A-Za-z*][\w.*-]*+)[ \t]*+[=:][\"'( \t]*+(\?[01]|[A-Za-z0-9_+-]+)|[\w.*-]*+)"
+)
 
 
 def read_dictionary(lines: Sequence[str], vocabulary: Vocabulary) -> list[Reading]:
@@ -30,6 +34,8 @@ def read_dictionary(lines: Sequence[str], vocabulary: Vocabulary) -> list[Readin
     seen = {(item.label.lower(), item.value.lower()) for item in readings}
     issues = _why_plain(joined, parsed=sound is not None, lines=len(lines))
     for match in _PLAIN.finditer(joined):
+        if not match[1]:
+            continue
         key = (match[1].lower(), match[2].lower())
         if key not in seen and vocabulary.is_negative(*key):
             seen.add(key)

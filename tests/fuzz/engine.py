@@ -20,6 +20,7 @@ LEAST_S, PER_OCTET_S = 0.4, 4e-6
 #: Characters of an answer, and for each octet of the input more.
 LEAST_LENGTH, PER_OCTET_LENGTH = 1 << 19, 100
 _MOST_KEPT = 400
+_MOST_SHORTENING_S = 10.0
 _TELLING = re.compile(r'"(?:reason|carrier|verdict|issues|conditions)":(?:"[^"]{0,40}|\[[^\]]{0,80})')
 _WORDS = re.compile(rb"[\w:./=-]{2,40}|[^\w\s]")
 _ODD = (
@@ -149,12 +150,11 @@ def _time(target: Target, octets: bytes) -> float:
 
 def shortened(target: Target, fault: Fault) -> bytes:
     """Fewer octets with a fault of the same kind."""
-    octets, size, tries = fault.octets, len(fault.octets) // 2, 0
-    while size and tries < 300:
+    octets, size, end = fault.octets, len(fault.octets) // 2, time.thread_time() + _MOST_SHORTENING_S
+    while size and time.thread_time() < end:
         at = 0
-        while at < len(octets) and tries < 300:
+        while at < len(octets) and time.thread_time() < end:
             fewer = octets[:at] + octets[at + size :]
-            tries += 1
             found, _ = check(target, fewer)
             if found is not None and found.what.splitlines()[-1][:20] == fault.what.splitlines()[-1][:20]:
                 octets = fewer

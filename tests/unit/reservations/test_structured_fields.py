@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,3 +69,12 @@ def test_refusal_in_an_overlong_value_counts(vocabulary):
 def test_any_text_is_read_without_error(vocabulary, lines):
     for reading in read_dictionary(lines, vocabulary):
         assert vocabulary.knows(reading.label)
+
+
+@pytest.mark.parametrize(
+    "value", ["a" * 65_536, "9" * 65_536, "a=" + " " * 65_000 + "!", "a." * 32_000, "a=(" * 20_000]
+)
+def test_long_values_are_read_in_time_that_grows_with_their_length(vocabulary, value):
+    began = time.process_time()
+    assert read(vocabulary, f"{value}, train-ai=n") == [("train-ai", "n", False, ("too_long",))]
+    assert time.process_time() - began < 1
