@@ -18,8 +18,8 @@ from reservations.statement import Reading, Vocabulary
 Member = tuple[object, dict[str, object]]
 
 _MAX_OCTETS: Final = 8192
-#: A label, "=" or ":", quotes or a bracket perhaps, and a word: what a person would read as "label is value". Else a run
-#: of a label's characters as a whole, so that none is looked at again from each of its characters.
+#: A label, "=" or ":", quotes or a bracket perhaps, and a word: what a person would read as "label is value". Else a
+#: run of a label's characters as a whole, so that none is looked at again from each of its characters.
 _PLAIN: Final = re.compile(
     r"(?=[\w.*-])(?:(?![A-Za-z*])[\w.-])*+"
     r"(?:([A-Za-z*][\w.*-]*+)[ \t]*+[=:][\"'( \t]*+(\?[01]|[A-Za-z0-9_+-]+)|[\w.*-]*+)"
