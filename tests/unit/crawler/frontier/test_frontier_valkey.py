@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import socket
+import ssl
 import sys
 import time
 from contextlib import ExitStack, asynccontextmanager
@@ -11,6 +13,7 @@ from contextlib import ExitStack, asynccontextmanager
 import pytest
 from redis import Redis
 
+from crawler.demo.authority import Authority
 from crawler.frontier import Found, FrontierError, Lease, Outcome, open_frontier, shown
 from crawler.frontier.interface import EPOCH, OutdatedError, State
 from crawler.frontier.valkey_layout import shard_of_authority
@@ -212,11 +215,11 @@ def test_shards_of_a_crawl_stay_as_they_were(valkey):
 class Proxy:
     """Stands between client and server, and cuts the connection in place of an answer when told to."""
 
-    def __init__(self, port: int) -> None:
-        self.port, self.cut_at, self.cuts = port, None, 0
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self.port, self.tls, self.cut_at, self.cuts = port, tls, None, 0
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
         self.listening = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -279,6 +282,23 @@ def test_answers_that_are_lost_lose_and_repeat_nothing(valkey, answer):
             assert proxy.cuts > 0
 
     asyncio.run(main())
+
+
+def test_connection_over_tls_knows_its_server(valkey, tmp_path):
+    url = valkey.crawl("tls").replace("valkey://", "valkeys://")
+    authority = Authority(tmp_path, dt.datetime.now(dt.UTC))
+
+    async def main(name: str, ca: str) -> int:
+        async with Proxy(valkey.port, authority.server_context(name)) as proxy:
+            secure = url.replace(f"127.0.0.1:{valkey.port}", f"localhost:{proxy.listening}")
+            async with opened(secure + ca) as frontier:
+                return await frontier.push([page(1)])
+
+    trusted = f"&ca={authority.ca_file}"
+    assert asyncio.run(main("localhost", trusted)) == 1
+    for name, ca in (("localhost", ""), ("other.example", trusted)):
+        with pytest.raises(FrontierError, match=r"cannot be reached.*certificate"):
+            asyncio.run(main(name, ca))
 
 
 def test_server_killed_and_started_again_has_lost_nothing(valkey_server):
