@@ -202,7 +202,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         read=str,
         default="",
         check=_frontier_fault,
-        text="URL of the frontier: sqlite:///path. Default: frontier.db in the output folder.",
+        text="The queue's URL: sqlite:///path, or valkey://... for many machines. Default: frontier.db in the output.",
     ),
     Option(
         field="key",

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
+import typer
 from typer.testing import CliRunner
 
+from crawler import verbs
 from crawler.cli import app
 from crawler.demo.situations import Ports
 
@@ -40,8 +42,18 @@ def agrees(expected: str, printed: str) -> bool:
     return re.fullmatch(pattern, printed.rstrip(), re.DOTALL) is not None
 
 
+def whole() -> typer.Typer:
+    """The command with the verbs of data teams, as its entry point makes it."""
+    made = typer.Typer()
+    made.registered_commands, made.registered_groups = list(app.registered_commands), list(app.registered_groups)
+    verbs.add_to(made)
+    return made
+
+
 class Desk:
     """A terminal in an empty folder."""
+
+    app = whole()
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,7 +82,7 @@ class Desk:
         arguments = shlex.split(_CONTENT.sub(_content, command))
         if arguments[1] == "serve":
             return _served(arguments[1:])
-        return CliRunner().invoke(app, arguments[1:]).output
+        return CliRunner().invoke(self.app, arguments[1:]).output
 
     def show(self, name: str, text: str) -> None:
         """Puts a file there, of which the guide shows the beginning."""
