@@ -121,4 +121,3 @@ def superseded(entries: Iterable[tuple[str, Entry]]) -> Iterator[Superseded]:
         for origin, entry in entries:
             words.see(origin, entry)
         yield from words.superseded()
-

@@ -265,7 +265,7 @@ class Servers:
         """Which server has which shard."""
         if not self._cluster:
             return
-        ranges = await self._client(self._home).execute_command("CLUSTER", "SLOTS")
+        ranges = await self._client(self._home).execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
         for shard, prefix in enumerate(self._prefixes):
             slot = key_slot(prefix.encode())
             for first, last, (host, port, *_), *_replicas in ranges:
@@ -295,7 +295,7 @@ class Servers:
             )
         names = [name for name, _, _ in _SETTINGS]
         try:
-            settings = await client.config_get(*names)
+            settings = {str(name): str(value) for name, value in (await client.config_get(*names)).items()}
         except faults.NoPermissionError:
             settings = await self._settings_by_info(client)
         for name, good, line in _SETTINGS:

@@ -14,7 +14,7 @@ PUSH = "crawler.frontier.sqlite:SqliteFrontier.push"
 EXCHANGE = "crawler.download.client:Client.exchange"
 LEARNT = "crawler.frontier.sqlite:SqliteFrontier.remember_origin"
 CLAIM = "crawler.frontier.sqlite:SqliteFrontier.claim"
-END = "crawler.crawl:Crawl.finish"
+END = "crawler.visits:Visits.finish"
 FINISH = "crawler.frontier.sqlite:SqliteFrontier.finish"
 
 pytestmark = pytest.mark.crawl

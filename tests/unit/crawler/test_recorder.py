@@ -160,7 +160,9 @@ def test_reservation_file_is_archived_whole_and_a_page_in_its_place_is_not(tmp_p
     async def act(kit):
         one = fetched(content)
         answer = Answer(url=URL + "robots.txt", status=200, headers=one.exchange.headers, body=content, fetched_at=NOW)
-        seq = kit.recorder.document(answer, [one], key="/robots.txt", authority="https://a.example", expires=NOW + 1).seq
+        seq = kit.recorder.document(
+            answer, [one], key="/robots.txt", authority="https://a.example", expires=NOW + 1
+        ).seq
         await kit.recorder.close(kit.out, end="finished")
         return seq
 
