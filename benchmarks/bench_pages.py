@@ -45,8 +45,8 @@ def paths(out: Path, index: Path) -> dict[str, tuple[list[str], str, int]]:
     ask = [f"/search?{urlencode({'q': row['url']})}" for row in rows]
     return {
         "start": (["/"] * ROUNDS, "GET", PAGE_MS),
-        "overview, three charts": (["/out"] * ROUNDS, "GET", CHART_MS),
-        "site, chart and attempts": ([f"/out/site?name={quote(row['name'])}" for row in sites], "GET", CHART_MS),
+        "overview, four charts": (["/out"] * ROUNDS, "GET", CHART_MS),
+        "site, charts and attempts": ([f"/out/site?name={quote(row['name'])}" for row in sites], "GET", CHART_MS),
         "decision": ([f"/out/entry/{row['seq']}" for row in rows], "GET", PAGE_MS),
         "URL": ([f"/out/url?of={row['seq']}" for row in rows], "GET", PAGE_MS),
         "search for a URL": (ask, "GET", PAGE_MS),
@@ -71,23 +71,26 @@ def ask(connection: HTTPConnection, method: str, path: str) -> float:
 
 
 def bench_pages(out: Path, index: Path) -> bool:
-    command = [sys.executable, "-c", "from crawler.cli import main; main()"]
-    with subprocess.Popen(
-        [*command, "serve", str(out), "--port", "0", "--index", str(index)], stdout=subprocess.PIPE, text=True
-    ) as server:
-        found = re.search(r"127\.0\.0\.1:\d+", server.stdout.readline() if server.stdout else "")
-        if not found:
-            raise SystemExit("the server did not start")
-        connection = HTTPConnection(found[0])
-        good = True
-        for kind, (addresses, method, most) in paths(out, index).items():
-            ask(connection, method, addresses[0])
-            took = sorted(ask(connection, method, address) for address in addresses)
-            middle, high = took[len(took) // 2], took[len(took) * 95 // 100]
-            good &= high <= most
-            print(f"{kind:36} {middle:8.1f} ms {high:8.1f} ms at the 95th percentile (at most {most})", flush=True)
-        connection.close()
-        server.terminate()
+    command = [sys.executable, "-c", "from crawler.cli import main; main()", "serve", str(out), "--index", str(index)]
+    with subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            found = re.search(r"127\.0\.0\.1:\d+", server.stdout.readline() if server.stdout else "")
+            if not found:
+                raise SystemExit("the server did not start")
+            return ask_all(HTTPConnection(found[0]), paths(out, index))
+        finally:
+            server.terminate()
+
+
+def ask_all(connection: HTTPConnection, kinds: dict[str, tuple[list[str], str, int]]) -> bool:
+    good = True
+    for kind, (addresses, method, most) in kinds.items():
+        ask(connection, method, addresses[0])
+        took = sorted(ask(connection, method, address) for address in addresses)
+        middle, high = took[len(took) // 2], took[len(took) * 95 // 100]
+        good &= high <= most
+        print(f"{kind:36} {middle:8.1f} ms {high:8.1f} ms at the 95th percentile (at most {most})", flush=True)
+    connection.close()
     return good
 
 

@@ -5,9 +5,10 @@ No style attribute and no script: colours come from the style sheet by class, an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from markupsafe import Markup
 
@@ -28,42 +29,47 @@ _NAMES: Final = {1: "second", 60: "minute", 3_600: "hour", 86_400: "day"}
 _FORMS: Final = {1: "%H:%M:%S", 60: "%d %b %H:%M", 3_600: "%d %b %H:%M", 86_400: "%d %b %Y"}
 _MOST_LABELS: Final = 6
 _COUNTED_HERE: Final = 20_000
+#: So many reasons have a colour; the rest is one bar together.
+_MOST_NAMES: Final = 7
+_OTHERS: Final = "others"
+#: The reason of what was kept has the colour of what was kept.
+_OPEN: Final = "policy.open"
 _ONE_BY_ONE: Final = (
-    "SELECT at / 1000 AS at, verdict, count(*) AS n FROM entry WHERE {} AND verdict IS NOT NULL "
+    "SELECT at / 1000 AS at, {} AS name, count(*) AS n FROM entry WHERE {} AND verdict IS NOT NULL "
     "GROUP BY 1, 2 ORDER BY 1"
 )
 _OVER_TIME: Final = (
-    "SELECT at, verdict, sum(n) AS n FROM tally WHERE site = ? AND unit = ? GROUP BY at, verdict ORDER BY at"
+    "SELECT at, {} AS name, sum(n) AS n FROM tally WHERE site = ? AND unit = ? GROUP BY at, name ORDER BY at"
 )
 
 
 class Timeline(NamedTuple):
-    """Verdicts over time.
+    """Verdicts or reasons over time.
 
     Attributes:
         svg: the picture; empty when everything happened at once.
         unit: what one bar stands for, in words.
-        verdicts: those that occur, in the order of the picture.
-        rows: per bar its beginning in milliseconds, and how many of each verdict.
+        names: the verdicts or reasons, in the order of the picture, each with the class that gives it its colour.
+        rows: per bar its beginning in milliseconds, and how many of each name.
     """
 
     svg: Markup
     unit: str
-    verdicts: tuple[str, ...]
+    names: Mapping[str, str]
     rows: list[tuple[int, Mapping[str, int]]]
 
 
-def counted(look: Lookup, site: Row | None) -> Timeline:
-    """Verdicts over time, of a site or of all. Few attempts are counted one by one, many are counted already."""
+def counted(look: Lookup, site: Row | None, what: Literal["verdict", "reason"]) -> Timeline:
+    """Verdicts or reasons over time, of a site or of all. Few are counted one by one, many are counted already."""
     where, key = ("site = ?", (site["id"],)) if site else ("verdict IS NOT NULL", ())
     attempts = site["attempts"] if site else look.size
     if attempts <= _COUNTED_HERE:
-        rows = look.rows(_ONE_BY_ONE.format(where), *key)
+        rows = look.rows(_ONE_BY_ONE.format(what, where), *key)
         return timeline(rows, _unit_for(rows, (1, *UNITS)))
     key = key or (ALL_SITES,)
     rows = look.rows("SELECT at FROM tally WHERE site = ? AND unit = 86400 ORDER BY at", *key)
     unit = _unit_for(rows, SITE_UNITS if site else UNITS)
-    return timeline(look.rows(_OVER_TIME, *key, unit), unit)
+    return timeline(look.rows(_OVER_TIME.format(what), *key, unit), unit)
 
 
 def _unit_for(rows: Sequence[Row], units: Sequence[int]) -> int:
@@ -73,22 +79,34 @@ def _unit_for(rows: Sequence[Row], units: Sequence[int]) -> int:
 
 
 def timeline(rows: Sequence[Row], unit: int) -> Timeline:
-    """Bars of `n` by `verdict` over `at`, seconds since 1970 in order, one a unit of time, or for several together."""
+    """Bars of `n` by `name` over `at`, seconds since 1970 in order, one a unit of time, or for several together."""
     found: dict[int, dict[str, int]] = {}
     if not rows:
-        return Timeline(Markup(""), _NAMES[unit], (), [])
+        return Timeline(Markup(""), _NAMES[unit], {}, [])
+    names = _classes(rows)
     first, last = (row["at"] // unit * unit for row in (rows[0], rows[-1]))
     together = -(-((last - first) // unit + 1) // _MOST_BARS)
     for row in rows:
         at = first + (row["at"] - first) // (unit * together) * unit * together
         bar = found.setdefault(at, {})
-        bar[row["verdict"]] = bar.get(row["verdict"], 0) + row["n"]
-    present = {verdict for bar in found.values() for verdict in bar}
-    verdicts = tuple(verdict for verdict in Verdict if verdict in present)
-    name = _NAMES[unit] if together == 1 else f"{together} {_NAMES[unit]}s"
+        name = row["name"] if row["name"] in names else _OTHERS
+        bar[name] = bar.get(name, 0) + row["n"]
+    told = _NAMES[unit] if together == 1 else f"{together} {_NAMES[unit]}s"
     bars = (last - first) // (unit * together) + 1
-    svg = _stack(found, verdicts, _Axis(first, unit * together, bars, _FORMS[unit])) if bars > 1 else Markup("")
-    return Timeline(svg, name, verdicts, [(at * 1000, found[at]) for at in sorted(found)])
+    svg = _stack(found, names, _Axis(first, unit * together, bars, _FORMS[unit])) if bars > 1 else Markup("")
+    return Timeline(svg, told, names, [(at * 1000, found[at]) for at in sorted(found)])
+
+
+def _classes(rows: Sequence[Row]) -> dict[str, str]:
+    """Each name with its class: verdicts in their own order and colours; of reasons the most frequent ones."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[row["name"]] += row["n"]
+    if set(counts) <= set(Verdict):
+        return {verdict.value: f"v-{verdict}" for verdict in Verdict if verdict in counts}
+    names = [name for name, _ in counts.most_common(_MOST_NAMES)]
+    names += [_OTHERS] if len(counts) > _MOST_NAMES else []
+    return {name: "v-kept" if name == _OPEN else f"n-{number}" for number, name in enumerate(names, 1)}
 
 
 class _Axis(NamedTuple):
@@ -103,20 +121,20 @@ class _Axis(NamedTuple):
         return in_html(datetime.fromtimestamp(at, UTC).strftime(self.form))
 
 
-def _stack(found: Mapping[int, Mapping[str, int]], verdicts: tuple[str, ...], axis: _Axis) -> Markup:
+def _stack(found: Mapping[int, Mapping[str, int]], names: Mapping[str, str], axis: _Axis) -> Markup:
     most = max(sum(bar.values()) for bar in found.values())
     width = (_WIDTH - _LEFT) / axis.bars
     drawn = max(width - min(2.0, width / 5), 0.5)
     parts = [*_grid(most)]
     for at, bar in sorted(found.items()):
         left, top = _LEFT + (at - axis.first) // axis.step * width, float(_HEIGHT)
-        for verdict in verdicts:
-            if count := bar.get(verdict, 0):
+        for name, colour in names.items():
+            if count := bar.get(name, 0):
                 height = count / most * (_HEIGHT - 10)
                 top -= height
                 parts.append(
-                    f'<rect class="v-{in_html(verdict)}" x="{left:.1f}" y="{top:.1f}" width="{drawn:.1f}" '
-                    f'height="{height:.1f}"><title>{axis.label(at)}: {count} {in_html(verdict)}</title></rect>'
+                    f'<rect class="{colour}" x="{left:.1f}" y="{top:.1f}" width="{drawn:.1f}" '
+                    f'height="{height:.1f}"><title>{axis.label(at)}: {count} {in_html(name)}</title></rect>'
                 )
     for number in range(0, axis.bars, -(-axis.bars // _MOST_LABELS)):
         label = axis.label(axis.first + number * axis.step)

@@ -56,7 +56,8 @@ def log(asked: Asked) -> Response:
     busiest = look.rows("SELECT * FROM site WHERE attempts > 0 ORDER BY attempts DESC, id DESC LIMIT ?", _TOP)
     return asked.page(
         "log.html",
-        timeline=charts.counted(look, None),
+        timeline=charts.counted(look, None, "verdict"),
+        reasons_over_time=charts.counted(look, None, "reason"),
         verdicts=verdicts,
         reasons=by_reason,
         reason_bars=charts.bars([(row["reason"], row["n"]) for row in by_reason[:_TOP]]),
@@ -109,7 +110,8 @@ def site(asked: Asked) -> Response:
         listing.attempts(site=row, verdict=verdict, reason=reason),
         site=row,
         chosen=verdict or reason,
-        timeline=charts.counted(look, row),
+        timeline=charts.counted(look, row, "verdict"),
+        reasons_over_time=charts.counted(look, row, "reason"),
         verdicts=verdicts,
         reasons=by_reason,
         documents=look.rows(_DOCUMENTS, row["id"], _MAX_DOCUMENTS),

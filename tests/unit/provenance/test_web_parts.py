@@ -140,7 +140,7 @@ def drawn(svg):
 
 def test_bars_of_a_timeline_are_as_high_as_their_counts():
     counts = ((0, "kept", 30), (0, "refused", 10), (60, "kept", 20), (240, "kept", 40))
-    rows = [{"at": at, "verdict": verdict, "n": n} for at, verdict, n in counts]
+    rows = [{"at": at, "name": name, "n": n} for at, name, n in counts]
     chart = charts.timeline(rows, 60)
     heights = {rect.find("title").text: float(rect.get("height")) for rect in drawn(chart.svg)}
     assert heights == {
@@ -149,12 +149,19 @@ def test_bars_of_a_timeline_are_as_high_as_their_counts():
         "01 Jan 00:01: 20 kept": 95.0,
         "01 Jan 00:04: 40 kept": 190.0,
     }
-    assert chart.verdicts == ("kept", "refused")
+    assert chart.names == {"kept": "v-kept", "refused": "v-refused"}
     assert chart.rows == [(0, {"kept": 30, "refused": 10}), (60_000, {"kept": 20}), (240_000, {"kept": 40})]
 
 
+def test_reasons_beyond_the_most_frequent_ones_are_one_bar_together():
+    rows = [{"at": at, "name": f"r.{number}", "n": 20 - number} for at in (0, 60) for number in range(10)]
+    chart = charts.timeline(rows, 60)
+    assert list(chart.names) == [f"r.{number}" for number in range(7)] + ["others"]
+    assert chart.rows[0][1]["others"] == 13 + 12 + 11
+
+
 def test_timeline_of_centuries_has_few_bars():
-    rows = [{"at": at, "verdict": "kept", "n": 1} for at in (-62_135_596_800, 253_402_300_799)]
+    rows = [{"at": at, "name": "kept", "n": 1} for at in (-62_135_596_800, 253_402_300_799)]
     chart = charts.timeline(rows, UNITS[-1])
     assert len(drawn(chart.svg)) == 2
     assert "days" in chart.unit
@@ -162,7 +169,7 @@ def test_timeline_of_centuries_has_few_bars():
 
 def test_chart_without_span_or_rows_is_a_table_alone():
     assert charts.timeline([], 60).rows == []
-    assert str(charts.timeline([{"at": 5, "verdict": "kept", "n": 1}], 60).svg) == ""
+    assert str(charts.timeline([{"at": 5, "name": "kept", "n": 1}], 60).svg) == ""
     assert str(charts.bars([])) == ""
 
 
