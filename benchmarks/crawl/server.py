@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import multiprocessing
 import socket
 import time
@@ -75,9 +76,25 @@ class Seen(msgspec.Struct):
     cpu_s: float = 0.0
 
 
+class Hit(msgspec.Struct):
+    """One request, as a host saw it.
+
+    Attributes:
+        host: the address that was asked.
+        target: for what.
+        asked: when, in seconds of the system's monotonic clock.
+        answered: when the answer began to leave; infinite when nobody was there any more.
+    """
+
+    host: str
+    target: str
+    asked: float
+    answered: float = math.inf
+
+
 class _State:
-    def __init__(self, size: int, port: int) -> None:
-        self.webs = {True: Web(size, port, named=True), False: Web(size, port, named=False)}
+    def __init__(self, size: int, port: int, hosts: int) -> None:
+        self.webs = {named: Web(size, port, named=named, hosts=hosts) for named in (True, False)}
         self.latency_s = 0.0
         self.begin(0.0)
 
@@ -85,6 +102,7 @@ class _State:
         self.latency_s = latency_s
         self.asked: set[int] = set()
         self.seen = Seen()
+        self.hits: list[Hit] = []
         self.cpu = time.process_time()
 
     def end(self) -> Seen:
@@ -123,25 +141,29 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._host = transport.get_extra_info("sockname")[0]
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         if not self._received.endswith(b"\r\n\r\n"):
             return
+        hit = Hit(self._host, self._received.split(b" ", 2)[1].decode(), time.monotonic())
+        self._state.hits.append(hit)
         answer, self._received = self._state.answer(self._received), b""
         if self._state.latency_s:
-            asyncio.get_running_loop().call_later(self._state.latency_s, self._write, answer)
+            asyncio.get_running_loop().call_later(self._state.latency_s, self._write, answer, hit)
         else:
-            self._write(answer)
+            self._write(answer, hit)
 
-    def _write(self, answer: bytes) -> None:
+    def _write(self, answer: bytes, hit: Hit) -> None:
         if not self._transport.is_closing():
+            hit.answered = time.monotonic()
             self._transport.write(answer)
 
 
-def _serve(size: int, port: int, pipe: Pipe) -> None:
+def _serve(size: int, port: int, hosts: int, pipe: Pipe) -> None:
     async def main() -> None:
-        state = _State(size, port)
+        state = _State(size, port, hosts)
         for web in state.webs.values():
             web.build()
         loop = asyncio.get_running_loop()
@@ -157,7 +179,7 @@ def _serve(size: int, port: int, pipe: Pipe) -> None:
                 return
             if word == "begin":
                 state.begin(value)
-            pipe.send(state.end())
+            pipe.send(state.hits if word == "hits" else state.end())
 
         loop.add_reader(pipe.fileno(), command)
         pipe.send(None)
@@ -177,8 +199,14 @@ class Server:
         self._pipe.send(("begin", latency_s))
         self._pipe.recv()
 
+    def hits(self) -> list[Hit]:
+        """Every request since `begin`, in the order of arrival."""
+        self._pipe.send(("hits", None))
+        hits: list[Hit] = self._pipe.recv()
+        return hits
+
     def end(self) -> Seen:
-        """What it saw since `begin`."""
+        """What it saw since `begin`, so far."""
         self._pipe.send(("end", None))
         seen = self._pipe.recv()
         assert isinstance(seen, Seen)
@@ -186,10 +214,10 @@ class Server:
 
 
 @contextmanager
-def serving(size: int, port: int) -> Iterator[Server]:
-    """Runs the server of a web of `size` pages until the block ends."""
+def serving(size: int, port: int, hosts: int = HOSTS) -> Iterator[Server]:
+    """Runs the server of a web of `size` pages on that many hosts until the block ends."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(size, port, theirs), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(size, port, hosts, theirs), daemon=True)
     process.start()
     theirs.close()
     try:
