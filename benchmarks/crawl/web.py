@@ -1,8 +1,9 @@
 """The local web: which pages there are, where they stand, what they link to. Says nothing about who asks.
 
-Page `p` stands on host `p % 200` (or fewer hosts, where a benchmark wants that). Every page is 17 KB, or about 7 KB as
-gzip, and no two are the same: a page is a head with its own number before one of at most 2000 bodies. One cycle in random order goes through all pages, so that every
-page can be reached from any; the other links of a page are drawn by lot.
+Page `p` stands on host `p % 200` (or on fewer hosts, where a benchmark wants that). Every page is 17 KB, or about 7 KB
+as gzip, and no two are the same: a page is a head with its own number before one of at most 2000 bodies. One cycle in
+random order goes through all pages, so that every page can be reached from any; the other links of a page are drawn
+by lot.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The stock spider as scrapy-redis wants it. Loaded by `scrapy runspider` where scrapy-redis is, without this project."""
+"""The stock spider as scrapy-redis wants it. Loaded by `scrapy runspider`, without this project."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PeerSpider(RedisSpider):
 
     def __init__(self, kept: str, **others: Any) -> None:
         super().__init__(**others)
-        self.kept = Path(kept).open("a", buffering=1)
+        self.kept = Path(kept).open("a", buffering=1)  # noqa: SIM115  (as long as the process)
         self.links = LinkExtractor()
 
     def parse(self, response: Response, **_: Any) -> Iterator[scrapy.Request]:
