@@ -209,8 +209,12 @@ class Crawl:
         return leases
 
     async def _announce(self) -> None:
-        workers = [(worker.name, worker.seen_at) for worker in await self.frontier.workers()]
-        among = fleet.others(workers, me=self.file.worker, since=time.time() - self.options.lease_s)
+        among = fleet.others(
+            await self.frontier.workers(),
+            me=self.file.worker,
+            since=time.time() - self.options.lease_s,
+            rules=await self.frontier.get(EPOCH),
+        )
         await fleet.announce(self.frontier, self.rules, alone=not among)
 
     def _tell(self) -> str:
@@ -315,6 +319,7 @@ class Crawl:
             in_force=self.in_force,
             worker=self.file.worker,
             stats=self.crawler.stats,
+            recrawl_s=self.options.recrawl_days * 86_400,
             catch_up=self._catch_up,
             counts=found_in_log.counts,
             finals=found_in_log.finals,

@@ -56,6 +56,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_per_site: int
     max_per_address: int
     lease_s: float
+    recrawl_days: float
 
     @property
     def shared(self) -> bool:
@@ -109,6 +110,13 @@ def _seconds(value: object) -> float:
     number = float(str(value))
     if not (math.isfinite(number) and number >= 0):
         raise ValueError("a number of seconds, 0 or more")
+    return number
+
+
+def _days(value: object) -> float:
+    number = float(str(value))
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError("a number of days, 0 or more")
     return number
 
 
@@ -272,6 +280,12 @@ OPTIONS: Final[tuple[Option, ...]] = (
         read=_count,
         default=16,
         text="Most hosts of one IP address asked at the same time, by all workers together; 0: no limit.",
+    ),
+    Option(
+        field="recrawl_days",
+        read=_days,
+        default=0.0,
+        text="Days after which a URL is asked for again, whatever came of it: the crawl then has no end; 0: never.",
     ),
     Option(
         field="lease_s",

@@ -33,6 +33,7 @@ class Visits:
 
     Args:
         worker: its id among those of the crawl.
+        recrawl_s: seconds after which a URL that is done is asked for again; 0: never.
         catch_up: called when claims are granted under newer rules than ours; the next claim tries again.
         counts: decisions in the log so far, by verdict.
         finals: final ones, those superseded left out.
@@ -55,13 +56,14 @@ class Visits:
         in_force: RulesInForce,
         worker: str,
         stats: StatsCollector,
+        recrawl_s: float,
         catch_up: Callable[[OutdatedError], Awaitable[None]],
         counts: dict[Verdict, int],
         finals: dict[Verdict, int],
     ) -> None:
         self._frontier, self._membership, self._recorder, self._door = frontier, membership, recorder, door
         self._pace, self._in_force, self._worker, self._stats = pace, in_force, worker, stats
-        self._catch_up = catch_up
+        self._recrawl_s, self._catch_up = recrawl_s, catch_up
         self.counts, self.finals = counts, finals
         self.counted: dict[str, int] = {}
         self._held: dict[int, Visit] = {}
@@ -201,7 +203,10 @@ class Visits:
             status = passage.fetched.exchange.status if passage.fetched else 0
             children = self._redirect(visit, decision.location, passage.seq, status)
         address = passage.fetched.exchange.ip if passage.fetched else ""
-        end = Outcome(visit.lease.id, free_at, children, again, payload=passage.remember, address=address)
+        anew = again is None and self._recrawl_s > 0
+        if anew:
+            again = time.time() + self._recrawl_s
+        end = Outcome(visit.lease.id, free_at, children, again, anew=anew, payload=passage.remember, address=address)
         try:
             await self._frontier.finish([end])
         finally:

@@ -392,9 +392,10 @@ class Links:
             GROUP BY url.key HAVING count(final.seq) != 1 ORDER BY url.seq
         """
         for run, seq, finals, leases in self._db.execute(query):
-            if run in self._shared and finals == leases:  # `together` looks at all workers' logs
-                name = "URLs with a newer last word" if finals else "URLs whose last word another worker may have"
-                self._level.count(name)
+            if finals and finals == leases:  # asked for again: the highest lease holds
+                self._level.count("URLs with a newer last word")
+            elif run in self._shared and not finals:  # `together` looks at all workers' logs
+                self._level.count("URLs whose last word another worker may have")
             elif finals:
                 self._level.differs("log", f"entry {seq}", f"its URL has {finals} final entries in run {run!r}", _KEEP)
             elif self._ends.get(run) == "finished":

@@ -130,6 +130,7 @@ class Outcome(msgspec.Struct, frozen=True):
             0 leaves it alone.
         children: URLs found on the way.
         again_at: epoch seconds at which the URL is to be tried again; None: it is done.
+        anew: the URL is done, and asked for at `again_at` as if for the first time: its attempts are counted from 1.
         counts_as_try: False gives the lease back as if it had never been: the URL is queued again, due at `again_at`
             or at once, and its attempt stays the same.
         payload: (payload digest, reference) of what was kept, remembered for revisit records; the first one stays.
@@ -141,6 +142,7 @@ class Outcome(msgspec.Struct, frozen=True):
     host_free_at: float
     children: tuple[Found, ...] = ()
     again_at: float | None = None
+    anew: bool = False
     counts_as_try: bool = True
     payload: tuple[bytes, bytes] | None = None
     address: str = ""
@@ -421,6 +423,12 @@ def check_outcome(outcome: Outcome) -> None:
     Raises:
         FrontierError: a clock is infinite or not a number, or a URL is given up and put back.
     """
+    if outcome.anew and (outcome.again_at is None or not outcome.counts_as_try):
+        raise FrontierError(
+            "is to be asked for anew, and nobody says when",
+            where=f"lease {outcome.lease}",
+            remedy="Set `again_at` with `anew`, and leave `counts_as_try` alone.",
+        )
     if outcome.dead and (outcome.again_at is not None or not outcome.counts_as_try):
         raise FrontierError(
             "gives a URL up and puts it back",

@@ -438,7 +438,8 @@ class Store:
         elif url and (outcome.again_at is not None or not outcome.counts_as_try):
             due = max(outcome.again_at or 0.0, 0.0)
             tried = outcome.counts_as_try  # then its holder has entered what became of the one before
-            self._enqueue(host, due, rank, item, url, payload, attempt + tried, losses, None if tried else lost)
+            after = 1 if outcome.anew else attempt + tried
+            self._enqueue(host, due, rank, item, url, payload, after, losses, None if tried else lost)
         self._sql(
             "UPDATE host SET free_at = max(free_at, ?2), address = iif(?3 = '', address, ?3) WHERE id = ?1",
             *(host, outcome.host_free_at, outcome.address),

@@ -252,7 +252,7 @@ end
 return pack(lost)
 
 --@ finish
--- IN {worker, {{id, its keys: queue, waiting, clock, due or false, counts as try, address, dead, rest}...}}; key: this
+-- IN {worker, {{id, its keys: queue, waiting, clock, due or false, false | 'try' | 'anew', address, dead, rest}...}}; key: this
 -- worker's leases -> ids that are not this worker's
 local mine, lost = KEYS[11], {}
 for _, one in ipairs(IN[2]) do
@@ -270,7 +270,7 @@ for _, one in ipairs(IN[2]) do
       add('dead', call('HSETNX', DEAD, url, pack({authority, lease[4], lease[6]})))
     elseif path ~= '' and (one[5] or not tried) then
       local attempt, before = lease[5], lease[9]
-      if tried then attempt, before = attempt + 1, 0 end -- then its holder has entered what became of the one before
+      if tried then attempt, before = tried == 'anew' and 1 or attempt + 1, 0 end -- then its holder has entered what became of the one before
       local due = one[5] and math.max(NOW + one[5], 0) or 0
       enqueue(queue, waiting, lease[7], {path, lease[4], attempt, lease[8], before, lease[6]}, due)
       add('queued', 1)

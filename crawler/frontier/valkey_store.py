@@ -339,7 +339,8 @@ class Store(Facts):
         again = us(one.again_at - now) if one.again_at is not None else False
         queues = keys.queues(self._held[one.lease].authority)
         free = us(one.host_free_at - now)
-        return one.lease, *queues, free, again, one.counts_as_try, one.address, one.dead, us(rest_s)
+        tried = ("anew" if one.anew else "try") if one.counts_as_try else False
+        return one.lease, *queues, free, again, tried, one.address, one.dead, us(rest_s)
 
     # -- terms ---------------------------------------------------------------------------------------------------------
 

@@ -189,9 +189,15 @@ def test_kept_or_unchanged_without_its_one_record_is_found(crawled, verdict, typ
 # -- one last word -----------------------------------------------------------------------------------------------------
 
 
-def test_two_last_words_on_a_url_are_found(crawled):
-    crawled.decide(url=URL, final=True)
-    crawled.decide(url=URL, final=True)
+def test_newer_last_word_under_a_lease_of_its_own_replaces_the_older_one(crawled):
+    crawled.decide(url=URL, final=True, lease=7)
+    crawled.decide(url=URL, final=True, lease=9)
+    assert finished(crawled) == []
+
+
+def test_two_last_words_on_a_url_under_one_lease_are_found(crawled):
+    crawled.decide(url=URL, final=True, lease=7)
+    crawled.decide(url=URL, final=True, lease=7)
     assert finished(crawled) == ["its URL has 2 final entries in run 'r1'"]
 
 

@@ -313,3 +313,25 @@ def test_counts_add_up(bench):
         assert (await frontier.counts()).leased == 0
 
     bench.run(scenario)
+
+
+def test_url_asked_for_anew_is_a_first_attempt_when_its_time_has_come(bench):
+    async def scenario(frontier):
+        await frontier.push([page(1)])
+        (lease,) = await frontier.claim(1)
+        await frontier.finish([Outcome(lease.id, 0, again_at=bench.clock.now)])
+        (lease,) = await frontier.claim(1)
+        assert lease.attempt == 2
+        await frontier.finish([Outcome(lease.id, 0, again_at=bench.clock.now + 60, anew=True)])
+        assert await frontier.claim(1) == []
+        bench.clock.now += 61
+        (lease,) = await frontier.claim(1)
+        assert (lease.url, lease.attempt) == (page(1).url, 1)
+        for wrong in (
+            Outcome(lease.id, 0, anew=True),
+            Outcome(lease.id, 0, again_at=1.0, anew=True, counts_as_try=False),
+        ):
+            with pytest.raises(FrontierError, match="anew"):
+                await frontier.finish([wrong])
+
+    bench.run(scenario)
