@@ -1,4 +1,4 @@
-"""URLs that are asked for again: on a schedule, and by word of an operator. The newest answer is the one that counts."""
+"""URLs that are asked for again: on a schedule, and by an operator's word. The newest answer is the one that counts."""
 
 import signal
 
