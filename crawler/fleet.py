@@ -16,7 +16,16 @@ from typing import Final
 import msgspec
 
 from crawler.folder import CrawlFile
-from crawler.frontier.interface import EPOCH, Frontier, FrontierError, Lease, Outcome, OutdatedError
+from crawler.frontier.account import told
+from crawler.frontier.interface import (
+    EPOCH,
+    Frontier,
+    FrontierError,
+    Lease,
+    Outcome,
+    OutdatedError,
+    WorkerStatus,
+)
 from provenance.rules import Rules
 
 #: Renewals in a term: three may fail.
@@ -200,11 +209,16 @@ async def _agreed(frontier: Frontier, key: str, mine: str) -> str:
 async def announce(frontier: Frontier, rules: Rules, *, alone: bool) -> None:
     """Puts a worker's rules in force for the whole fleet, from every worker's next claim on.
 
-    Rules that were in force before and are not any more are refused, and so is a blocklist older than the one in
-    force: a worker that was left behind must not take the others back. One that is alone may.
+    Beside others only a newer blocklist may be put in force: whoever brings another policy, other protocols or an older
+    list was left behind, or is set up wrongly, and must not lead the others there.
+
+    Args:
+        frontier: opened.
+        rules: the worker's.
+        alone: whether nobody lives by the rules in force, so that any others may follow them.
 
     Raises:
-        OutdatedError: the fleet goes by newer rules.
+        OutdatedError: the fleet goes by other rules, and this list is not newer.
     """
     mine = Announced.of(rules)
     while (now := await frontier.get(EPOCH)) != mine.rules:
@@ -218,8 +232,7 @@ async def announce(frontier: Frontier, rules: Rules, *, alone: bool) -> None:
 async def _check_newer(frontier: Frontier, mine: Announced, now: str) -> None:
     text = await frontier.get(_announced(now))
     current = msgspec.json.decode(text, type=Announced) if text else None
-    older_list = current is not None and _same_but_list(mine, current) and _order(mine) < _order(current)
-    if older_list or await frontier.get(_announced(mine.rules)) is not None:
+    if current is None or not _same_but_list(mine, current) or _order(mine) <= _order(current):
         raise OutdatedError(
             f"the fleet goes by {current or now}, and this worker has {mine}",
             where="the rules in force",
@@ -234,9 +247,10 @@ async def waits_for_list(frontier: Frontier, rules: Rules) -> bool:
     return text is not None and _same_but_list(Announced.of(rules), msgspec.json.decode(text, type=Announced))
 
 
-def others(names: Iterable[tuple[str, float]], *, me: str, since: float) -> bool:
-    """Whether any other worker was heard of since then."""
-    return any(name != me and seen_at > since for name, seen_at in names)
+def others(workers: Iterable[WorkerStatus], *, me: str, since: float, rules: str | None) -> bool:
+    """Whether any other worker was heard of since then that goes by these rules, and has not ended."""
+    living = (told(one) for one in workers if one.name != me and one.seen_at > since)
+    return any(one.rules == rules and not one.ended for one in living)
 
 
 def _announced(rules: str) -> str:
