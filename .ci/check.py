@@ -12,7 +12,7 @@ from pathlib import Path
 
 BIN = Path(sys.executable).parent
 
-VECTORS = ("robots", "reservations", "sentences", "metas")
+VECTORS = ("robots", "reservations", "sentences", "metas", "access", "assets")
 CHECKS = (
     ("format", ("ruff", "format", "--check", "--quiet", ".")),
     ("lint", ("ruff", "check", "--quiet", ".")),

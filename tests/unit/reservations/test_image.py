@@ -69,7 +69,7 @@ def test_packet_written_by_pillow_is_found_in_its_slot(body, locator):
 @pytest.mark.parametrize("name", MADE)
 def test_file_of_other_makers_is_read_without_findings(name):
     found = packets((ASSETS / name).read_bytes())
-    signed = name.partition(".")[0] in {"credential", "granted", "collage"}
+    signed = name.partition(".")[0] in {"credential", "altered", "granted", "collage"}
     assert [kind for kind, *_ in found] == ([] if name == "plain.jpg" else ["c2pa"] if signed else ["xmp"])
 
 
