@@ -29,6 +29,7 @@ from crawler.frontier.account import Told
 from crawler.frontier.interface import EPOCH, FrontierError, OutdatedError
 from crawler.in_force import RulesInForce
 from crawler.listing import ListRefusedError
+from crawler.masks import Masks
 from crawler.options import Fault, Options
 from crawler.origins import Origins
 from crawler.politeness import Pace
@@ -168,6 +169,7 @@ class Crawl:
         found_in_log.check(self.log, options.frontier, told=told, lost=standing.lost)
         self.in_force.follows(found_in_log.config)
         repairs = await asyncio.to_thread(recovery.repair_warcs, out, found_in_log)
+        self.masks = Masks(self.rules.policy, self._mask_key())
         self.recorder = self._new_recorder(found_in_log.files)
         self._enter_run(resumed=found_in_log.last_run is not None, repairs=repairs)
         await self.in_force.enter(self.recorder)
@@ -235,6 +237,7 @@ class Crawl:
             evidence=self._warc_writer("evidence", "evidence"),
             log=self.log,
             run=self.file.run,
+            masks=self.masks,
             now_ms=now_ms,
             on_failure=self._stop_fetching,
             on_durable=self._tell_frontier,
@@ -305,7 +308,7 @@ class Crawl:
             origins=self.origins,
             permit=self.membership.permit,
             worker=self.file.worker,
-            mask_key=self._mask_key(),
+            masks=self.masks,
             **common,
         )
 
@@ -315,6 +318,7 @@ class Crawl:
             membership=self.membership,
             recorder=self.recorder,
             door=self.door,
+            masks=self.masks,
             pace=self.pace,
             in_force=self.in_force,
             worker=self.file.worker,

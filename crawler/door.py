@@ -19,17 +19,18 @@ from crawler.download.client import Client
 from crawler.download.errors import TransferError
 from crawler.frontier.interface import Frontier
 from crawler.in_force import RulesInForce
+from crawler.masks import Masks
 from crawler.origins import Known, Origins
 from crawler.recorder import Recorder
 from crawler.visit import Foreseen, Passage, Visit
 from crawler.warc.records import Original
 from provenance import entry as leaves
-from provenance.naming import masked, registrable_domain, surt
+from provenance.naming import registrable_domain, surt
 from provenance.rules import Rules
 from reservations.decide import TEASER
 from reservations.model import Decision, Facts, Head, Verdict, Want, Wants
 from reservations.readers.asset import is_file
-from reservations.urls import UrlError, faults, origin_of
+from reservations.urls import UrlError, origin_of
 
 #: Bodies and documents above this size are read by the reservation readers off the event loop, and so is every file.
 OFF_LOOP_BYTES: Final = 131_072
@@ -81,7 +82,7 @@ class Door:
         renew: puts a newer blocklist in force, or raises: awaited before anything is asked for or decided.
         permit: raises `LeaseLostError` when an authority is not, or no longer, ours to ask.
         worker: id of this worker's log among those of the crawl.
-        mask_key: secret of this crawl that masked values are digested with.
+        masks: how URLs are shown in entries.
     """
 
     def __init__(
@@ -97,11 +98,11 @@ class Door:
         renew: Callable[[], Awaitable[None]],
         permit: Callable[[str], None],
         worker: str,
-        mask_key: bytes,
+        masks: Masks,
     ) -> None:
         self.client, self.origins, self.recorder, self.frontier = client, origins, recorder, frontier
         self._in_force, self._renew, self._permit = in_force, renew, permit
-        self._now_ms, self._headers, self._worker, self._mask_key = now_ms, headers, worker, mask_key
+        self._now_ms, self._headers, self._worker, self._masks = now_ms, headers, worker, masks
 
     @property
     def rules(self) -> Rules:
@@ -149,18 +150,6 @@ class Door:
             if attempt.fetched and attempt.fetched.body is None:
                 attempt.fetched.exchange.stop()
         return await self._record(visit, attempt, answer)
-
-    def shown(self, url: str) -> tuple[str, bool]:
-        """The URL as entries show it, and whether secrets in it were masked."""
-        if faults(url, self.rules.policy) != "url.secret":
-            return url, False
-        return masked(url, self.rules.policy.secret_keys, self._mask_key), True
-
-    def _as_shown(self, decision: Decision) -> Decision:
-        """The decision as its entry shows it: a redirect may lead to a URL that carries a secret."""
-        if not decision.location:
-            return decision
-        return msgspec.structs.replace(decision, location=self.shown(decision.location)[0])
 
     def _begin(self, visit: Visit) -> _Attempt:
         lease, errand = visit.lease, visit.errand
@@ -229,12 +218,13 @@ class Door:
     async def _record(self, visit: Visit, attempt: _Attempt, decision: Decision) -> Passage:
         lease, facts, fetched = visit.lease, attempt.facts, attempt.fetched
         self._permit(lease.authority)
-        url, secret = self.shown(lease.url)
+        shown = self._masks.decision(decision)
+        url, secret = self._masks.url(lease.url)
         evidence = {key: known.evidence for key, known in attempt.known.items()}
         identical = decision.verdict is Verdict.UNCHANGED and decision.reason == "payload.identical"
         final = decision.verdict is not Verdict.DEFERRED
         recorded = self.recorder.decision(
-            self._as_shown(decision),
+            shown,
             fetched,
             revisits=attempt.revisits if identical else None,
             teaser=self.rules.teaser(facts) if decision.reason == TEASER else "",
@@ -243,7 +233,7 @@ class Door:
             surt=surt(url),
             site=_site(url),
             via=visit.errand.via,
-            **recovery.named_by(visit.errand, self._worker),
+            **recovery.named_by(visit.errand, self._worker, self._masks),
             depth=visit.errand.depth,
             lease=lease.id,
             attempt=lease.attempt,
@@ -252,7 +242,7 @@ class Door:
             failure=facts.failure or "",
             agent=self.rules.tokens[0],
             purposes=self.rules.policy.purposes,
-            signals=tuple(leaves.LoggedSignal.of(s, ev=evidence.get(s.source)) for s in decision.signals),
+            signals=tuple(leaves.LoggedSignal.of(s, ev=evidence.get(s.source)) for s in shown.signals),
             consulted={key: evidence.get(key, word) for key, word in decision.consulted.items()},
             read_as=_read_as(decision, facts),
             at=facts.at,

@@ -19,6 +19,7 @@ import msgspec
 
 from crawler import archive
 from crawler.archive import Fetched
+from crawler.masks import Masks
 from crawler.warc.records import Original, Record, WarcError
 from crawler.warc.writer import Copied, WarcWriter
 from provenance import entry as leaves
@@ -76,6 +77,7 @@ class Recorder:
         evidence: writer of `evidence/`, for reservation files, heads and excerpts.
         log: the decision log.
         run: id of the run, in every entry.
+        masks: how URLs are shown in entries.
         now_ms: the clock, in milliseconds since 1970-01-01 UTC.
         on_failure: called once, with the error, when writing failed.
         on_durable: told how many entries are durable, before those who wait for them.
@@ -89,12 +91,14 @@ class Recorder:
         evidence: WarcWriter,
         log: LogWriter,
         run: str,
+        masks: Masks,
         now_ms: Callable[[], int],
         on_failure: Callable[[BaseException], None],
         on_durable: Callable[[int], None],
         entered: set[str],
     ) -> None:
         self.warc, self.evidence, self.log, self.run = warc, evidence, log, run
+        self._masks = masks
         self._now_ms, self._on_failure, self._on_durable, self._entered = now_ms, on_failure, on_durable, entered
         self._next = log.next_seq
         self._signed = log.next_seq
@@ -169,7 +173,7 @@ class Recorder:
             outcome=answer.failure or str(answer.status),
             st=answer.status,
             failure=answer.failure or "",
-            redirects=tuple(leaves.LoggedHop(url=h.url, st=h.status, to=h.location) for h in answer.redirects),
+            redirects=self._masks.hops(answer.redirects),
             fetched=answer.fetched_at,
             tries=answer.tries,
             truncated=answer.truncated,

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from crawler.frontier.errand import Errand, decode_errand
 from crawler.frontier.interface import Lease
+from crawler.masks import Masks
 from crawler.visit import Visit
 from crawler.warc.records import WarcError
 from crawler.warc.recover import recover
@@ -139,24 +140,23 @@ def errand_of(lease: Lease) -> Errand:
     return decode_errand(lease.payload) if lease.payload else Errand(via="seed")
 
 
-def named_by(errand: Errand, worker: str) -> dict[str, Any]:
+def named_by(errand: Errand, worker: str, masks: Masks) -> dict[str, Any]:
     """The entry's fields on the page that named a URL, which may stand in another worker's log."""
     if errand.log in ("", worker):
         return {"src": errand.src}
-    hops = tuple(leaves.LoggedHop(url=hop.url, st=hop.status, to=hop.location) for hop in errand.hops)
-    return {"src": errand.src, "src_log": errand.log, "hops": hops}
+    return {"src": errand.src, "src_log": errand.log, "hops": masks.hops(errand.hops)}
 
 
-def interrupted(visit: Visit, rules: Rules, shown: tuple[str, bool], worker: str) -> dict[str, Any]:
+def interrupted(visit: Visit, rules: Rules, masks: Masks, worker: str) -> dict[str, Any]:
     """The entry's fields for an intent that a crash left open: whether a request was sent is not known."""
-    lease, (url, secret) = visit.lease, shown
+    lease, (url, secret) = visit.lease, masks.url(visit.lease.url)
     return {
         "url": url,
         "masked": secret,
         "surt": surt(url),
         "site": site_of(url),
         "via": visit.errand.via,
-        **named_by(visit.errand, worker),
+        **named_by(visit.errand, worker, masks),
         "depth": visit.errand.depth,
         "lease": lease.id,
         "attempt": lease.attempt,

@@ -19,6 +19,7 @@ from crawler.frontier import MAX_PAYLOAD_BYTES, Frontier, Lease, Outcome
 from crawler.frontier.errand import MOST_HOPS, Errand, found
 from crawler.frontier.interface import MOST_LOSSES, OutdatedError
 from crawler.in_force import RulesInForce
+from crawler.masks import Masks
 from crawler.politeness import Pace
 from crawler.recorder import Recorder
 from crawler.visit import Passage, Visit
@@ -52,6 +53,7 @@ class Visits:
         membership: Membership,
         recorder: Recorder,
         door: Door,
+        masks: Masks,
         pace: Pace,
         in_force: RulesInForce,
         worker: str,
@@ -61,7 +63,8 @@ class Visits:
         counts: dict[Verdict, int],
         finals: dict[Verdict, int],
     ) -> None:
-        self._frontier, self._membership, self._recorder, self._door = frontier, membership, recorder, door
+        self._frontier, self._membership, self._recorder = frontier, membership, recorder
+        self._door, self._masks = door, masks
         self._pace, self._in_force, self._worker, self._stats = pace, in_force, worker, stats
         self._recrawl_s, self._catch_up = recrawl_s, catch_up
         self.counts, self.finals = counts, finals
@@ -133,7 +136,7 @@ class Visits:
 
     def _enter_interrupted(self, visit: Visit, **last_word: Any) -> None:
         """Enters an intent of which nobody knows what became."""
-        fields = recovery.interrupted(visit, self._in_force.rules, self._door.shown(visit.lease.url), self._worker)
+        fields = recovery.interrupted(visit, self._in_force.rules, self._masks, self._worker)
         self._recorder.enter(leaves.DecisionEntry, **fields, config=self._in_force.config, **last_word)
         recovery.count(self.counts, Verdict.FAILED)
 

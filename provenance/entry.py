@@ -69,7 +69,7 @@ class Weaker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoggedHop(msgspec.Struct, frozen=True, kw_only=True):
-    """One redirect on the way to a document.
+    """One redirect on the way to a document or page. Secrets in URLs are masked as in an entry's `url`.
 
     Attributes:
         url: the URL that redirected.

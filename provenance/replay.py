@@ -209,12 +209,24 @@ def _files(entry: DecisionEntry, evidence: Mapping[str, EvidenceEntry], original
 
 
 def _as_shown(again: Again, recorded: Decision, rules: Rules) -> Again:
-    """The redirect's target as the entry shows it, where that is the same with its secrets masked."""
-    if again.decision is None or not again.decision.location or not recorded.location:
+    """What a redirect led to, and states by it, as the entry shows it where that is the same with secrets masked."""
+    decision = again.decision
+    if decision is None:
         return again
-    if not is_masked_form(recorded.location, again.decision.location, rules.policy.secret_keys):
-        return again
-    decision = msgspec.structs.replace(again.decision, location=recorded.location)
+
+    def shown(url: str, as_recorded: str) -> str:
+        return as_recorded if is_masked_form(as_recorded, url, rules.policy.secret_keys) else url
+
+    def stated(signal: Signal, as_recorded: Signal) -> Signal:
+        if signal.carrier != "redirect":
+            return signal
+        return msgspec.structs.replace(signal, excerpt=shown(signal.excerpt, as_recorded.excerpt))
+
+    decision = msgspec.structs.replace(
+        decision,
+        location=decision.location and shown(decision.location, recorded.location or ""),
+        signals=(*map(stated, decision.signals, recorded.signals), *decision.signals[len(recorded.signals) :]),
+    )
     return msgspec.structs.replace(again, decision=decision)
 
 

@@ -92,6 +92,12 @@ def test_foreign_tools_find_nothing_wrong(crawled, tool, folder):
         assert "fail" not in ran.stdout
 
 
+@pytest.mark.parametrize("secret", ["3f1c9ab2", "9d4e71aa", "5b1e0c77", "lovelace"])
+def test_secret_of_a_url_stands_nowhere_in_the_log(crawled, secret):
+    assert secret in (PROJECT / "crawler" / "demo" / "web.toml").read_text()
+    assert not [path.name for path in crawled.files("log") if secret.encode() in path.read_bytes()]
+
+
 def test_items_point_to_the_bytes_of_their_page(crawled):
     """The pointer alone suffices: seek, inflate one member, and there is the page as the server sent it."""
     sites = {

@@ -10,12 +10,14 @@ import pytest
 
 from crawler.archive import Fetched
 from crawler.download.client import Body
+from crawler.masks import Masks
 from crawler.recorder import GROUP_SIZE, Recorder, RecorderBrokenError
 from crawler.warc.writer import WarcWriter
 from provenance import entry as leaves
 from provenance import keys
 from provenance.log import Disk, LogWriter, read_entries
-from reservations.model import Answer, Category, Decision, Header, Verdict
+from provenance.rules import Rules
+from reservations.model import Answer, Category, Decision, Header, Hop, Verdict
 
 NOW = 1_795_420_800_000
 WHEN = dt.datetime(2026, 11, 23, 8, tzinfo=dt.UTC)
@@ -29,6 +31,7 @@ VISIT = {
     "purposes": (Category.GENAI_TRAIN,),
     "config": 0,
 }
+MASKS = Masks(Rules.load(tokens=("KnockfirstBot",)).policy, b"key")
 KEPT = Decision(verdict=Verdict.KEPT, reason="policy.open", gate="body")
 
 
@@ -56,6 +59,7 @@ class Kit:
             evidence=self.writer("evidence", None),
             log=log,
             run="r1",
+            masks=MASKS,
             now_ms=lambda: NOW,
             on_failure=self.failures.append,
             on_durable=self.durable.append,
@@ -174,6 +178,19 @@ def test_reservation_file_is_archived_whole_and_a_page_in_its_place_is_not(tmp_p
     stored = b"".join(gzip.decompress(path.read_bytes()) for path in (kit.out / "evidence").glob("*.gz"))
     assert (content in stored) is whole
     assert content[:512] in stored
+
+
+def test_document_whose_redirect_carries_a_secret_is_entered_masked(tmp_path):
+    async def act(kit):
+        hop = Hop(URL + "robots.txt", 302, URL + "r.txt?access_token=s3cret")
+        answer = Answer(url=URL + "robots.txt", failure="url", redirects=(hop,), fetched_at=NOW)
+        kit.recorder.document(answer, [], key="/robots.txt", authority="https://a.example", expires=NOW + 1)
+        await kit.recorder.close(kit.out, end="finished")
+
+    _, kit = run(tmp_path, act)
+    (hop,) = kit.entries()[0].redirects
+    assert hop == leaves.LoggedHop(url=URL + "robots.txt", st=302, to=MASKS.url(URL + "r.txt?access_token=s3cret")[0])
+    assert b"s3cret" not in (kit.out / "log" / "seg-00000000.jsonl").read_bytes()
 
 
 def test_many_entries_are_one_group_and_waiters_hear_of_it_together(tmp_path):

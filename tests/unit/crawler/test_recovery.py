@@ -4,11 +4,12 @@ import gzip
 
 from crawler.frontier.errand import Errand, found
 from crawler.frontier.interface import Lease
-from crawler.recovery import Found, count, errand_of, interrupted, repair_warcs
+from crawler.masks import Masks
+from crawler.recovery import Found, count, errand_of, interrupted, named_by, repair_warcs
 from crawler.visit import Visit
 from provenance import entry as leaves
 from provenance.rules import Rules
-from reservations.model import Category, Verdict
+from reservations.model import Category, Hop, Verdict
 
 URL = "https://a.example/x?b=1"
 LEASES = [Lease(id=7, url=URL, authority="https://a.example", payload="", attempt=2, priority=0)]
@@ -110,7 +111,17 @@ def test_errand_of_a_lease_is_the_one_that_was_pushed():
 
 def test_entry_of_an_interrupted_attempt_is_not_final_and_bears_its_lease():
     visit, rules = Visit(LEASES[0], Errand(via="link", depth=1)), Rules.load(tokens=("KnockfirstBot",))
-    fields = interrupted(visit, rules, (URL, False), "w1")
+    fields = interrupted(visit, rules, Masks(rules.policy, b"key"), "w1")
     entry = leaves.DecisionEntry(**head(0), config=0, **fields)
     assert (entry.verdict, entry.reason, entry.final) == (Verdict.FAILED, "crawl.interrupted", False)
     assert (entry.lease, entry.attempt, entry.via, entry.depth) == (7, 2, "link", 1)
+
+
+def test_redirects_of_another_workers_log_are_entered_masked():
+    hop = Hop(URL, 302, URL + "&access_token=s3cret")
+    masks = Masks(Rules.load(tokens=("KnockfirstBot",)).policy, b"key")
+    errand = Errand(via="redirect", src=4, log="w2", hops=(hop,))
+    named = named_by(errand, "w1", masks)
+    assert named == {"src": 4, "src_log": "w2", "hops": masks.hops([hop])}
+    assert "s3cret" not in str(named)
+    assert named_by(errand, "w2", masks) == {"src": 4}
