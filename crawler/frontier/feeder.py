@@ -20,7 +20,7 @@ from crawler import assembly
 from crawler.crawl import LOOK_AGAIN_S, Crawl
 from crawler.fleet import LeaseLostError
 from crawler.frontier.errand import Errand, RequestNotDataError, found_from_request, request_for
-from crawler.frontier.interface import Found, FrontierError, State
+from crawler.frontier.interface import Found, FrontierError, Recent, State
 from crawler.handler import LEASE_KEY
 from crawler.listing import ListRefusedError
 from crawler.recorder import RecorderBrokenError
@@ -34,6 +34,8 @@ PUSH_BATCH: Final = 1000
 #: Claims are taken in rounds at most this often: each is a durable transaction.
 ROUND_S: Final = 0.02
 LONGEST_SLEEP_S: Final = 30.0
+#: Hosts whose sitemaps are known to be pushed; those of a forgotten one are pushed again, and are duplicates.
+MOST_INTRODUCED: Final = 100_000
 
 
 class Links(msgspec.Struct, frozen=True):
@@ -53,6 +55,8 @@ class Feeder:
         self._slots = crawler.settings.getint("CONCURRENT_REQUESTS") or 64
         self._ready: asyncio.Queue[Visit | None] = asyncio.Queue()
         self._finishing: set[asyncio.Task[None]] = set()
+        # Whose sitemaps this process has pushed: who learnt an origin may have been lost before it pushed them.
+        self._introduced = Recent(MOST_INTRODUCED)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -148,8 +152,9 @@ class Feeder:
             resumed = visit.due is not None
             await self._wait_until(visit.due)
             knock = await crawl.door.knock(visit)
-            if knock.asked_now or resumed:  # a crash may have come between learning the origin and pushing these
+            if knock.asked_now or visit.lease.authority not in self._introduced:
                 await self._push_sitemaps(visit, knock.sitemaps)
+                self._introduced.add(visit.lease.authority)
             free_at = crawl.pace.host_free_at(crawl.now(), crawl_delay_s=knock.crawl_delay_s)
             if knock.asked_now:
                 visit.host_free_at = free_at

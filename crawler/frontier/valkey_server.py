@@ -25,11 +25,14 @@ _TIMEOUT_S: Final = 10.0
 _FIRST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 2.0
 _FSYNC_MS: Final = 10_000
+_MOST_AT_ONCE: Final = 64
+"""Batches under way, each on a connection of its own; the client has a hundred of them."""
 
 FIXED_KEYS: Final = ("hosts", "ready", "terms", "leases", "stand", "control", "ended", "dead", "sites", "blocks")
 """The keys of a shard that every script is given, in the order in which the scripts know them."""
 
-_CUT_OFF: Final = (faults.ConnectionError, faults.TimeoutError, OSError)
+#: RuntimeError is what uvloop says of a connection that was closed under it.
+_CUT_OFF: Final = (faults.ConnectionError, faults.TimeoutError, OSError, RuntimeError)
 _PASSING: Final = (
     faults.AskError,
     faults.ClusterDownError,
@@ -105,6 +108,7 @@ class Servers:
         self._home = (target.host, target.port)
         self._places = [self._home] * target.shards
         self._cluster = False
+        self._at_once = asyncio.Semaphore(_MOST_AT_ONCE)
 
     @property
     def many(self) -> bool:
@@ -197,7 +201,8 @@ class Servers:
         for place in group:
             pipeline.execute_command(*self._words(calls[place], now, b"1" if place in cut_off else b""))
         try:
-            received = await pipeline.execute(raise_on_error=False)
+            async with self._at_once:
+                received = await pipeline.execute(raise_on_error=False)
             pairs = zip(group, received, strict=True)
             for name in {calls[place].script for place, one in pairs if isinstance(one, faults.NoScriptError)}:
                 await client.script_load(_SCRIPTS[name][1])
