@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Final
 from urllib.parse import urljoin
+from weakref import WeakValueDictionary
 
 import msgspec
 from isal import isal_zlib
@@ -105,6 +106,7 @@ class Origins:
         self._held_bytes = 0
         self._flights: dict[tuple[str, str], asyncio.Task[tuple[Known, bool]]] = {}
         self._recalled: dict[str, int] = {}
+        self._remembering: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, wants: Wants, page: str) -> tuple[Known, bool]:
         """The answer that `wants` asks for on behalf of `page`, and whether it was fetched just now."""
@@ -231,8 +233,10 @@ class Origins:
         origin.documents[key] = known
         origin.forget()
         self._held_bytes += origin.size()
-        latest = max(document.expires for document in origin.documents.values())
-        await self._frontier.remember_origin(authority, isal_zlib.compress(_encode(origin), 1), latest / 1000)
+        one_by_one = self._remembering.setdefault(authority, asyncio.Lock())
+        async with one_by_one:  # or an answer less might be written after one more
+            latest = max(document.expires for document in origin.documents.values())
+            await self._frontier.remember_origin(authority, isal_zlib.compress(_encode(origin), 1), latest / 1000)
         self._shrink()
 
     async def _fetch(self, wants: Wants, authority: str, tries: int) -> tuple[Answer, list[Fetched]]:
