@@ -23,7 +23,9 @@ from provenance.entry import (
     ConfigEntry,
     DecisionEntry,
     Entry,
+    EvidenceEntry,
     FileEntry,
+    LoggedHop,
     Pointer,
     RedecisionEntry,
     new_nonce,
@@ -58,11 +60,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         entries: decisions on the URL, whose records go.
         text: whether the text of these entries goes, too.
         files: finished WARC files that go whole, each with the reason.
+        naming: entries on other URLs that name this one in a redirect, and stay, when texts go.
     """
 
     entries: tuple[DecisionEntry, ...] = ()
     text: bool = False
     files: tuple[tuple[FileEntry, str], ...] = ()
+    naming: tuple[DecisionEntry | EvidenceEntry, ...] = ()
 
 
 class _Read:
@@ -74,6 +78,7 @@ class _Read:
         self.config: ConfigEntry | None = None
         self.files: dict[str, FileEntry] = {}
         self.decisions: list[DecisionEntry] = []
+        self.naming: list[DecisionEntry | EvidenceEntry] = []
         self.superseded: set[int] = set()
         self.said: set[int] = set()
 
@@ -93,8 +98,16 @@ class _Read:
                     self.superseded.add(entry.supersedes)
                 if entry.url == url:
                     self.decisions.append(entry)
+                elif url and (entry.target == url or _passes(entry.hops, url)):
+                    self.naming.append(entry)
+            case EvidenceEntry() if url and _passes(entry.redirects, url):
+                self.naming.append(entry)
             case _:
                 pass
+
+
+def _passes(hops: tuple[LoggedHop, ...], url: str) -> bool:
+    return any(url in (hop.url, hop.to) for hop in hops)
 
 
 class Eraser:
@@ -144,7 +157,8 @@ class Eraser:
 
     def plan_url(self, *, text: bool) -> Plan:
         """What goes with the URL."""
-        return Plan(entries=tuple(self._read.decisions), text=text)
+        naming = tuple(self._read.naming) if text else ()
+        return Plan(entries=tuple(self._read.decisions), text=text, naming=naming)
 
     def plan_expired(self) -> Plan:
         """The files whose period has passed, by the newest policy in the log.

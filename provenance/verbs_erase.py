@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import typer
 
 from provenance.anchors import AnchorError, stamp
+from provenance.entry import DecisionEntry
 from provenance.erase import EraseError, Eraser, Plan
 from provenance.keys import KeyFileError, load
 from provenance.proof import ProofError
@@ -92,6 +93,10 @@ def _plan_lines(plan: Plan, url: str) -> Iterator[str]:
     for entry in plan.entries:
         what = "records and text" if plan.text else "records"
         yield f"entry {entry.seq} ({entry.verdict}, {entry.ts}): {what}, {len(entry.warc)} records"
+    for other in plan.naming:
+        erasable = isinstance(other, DecisionEntry)
+        remedy = f"knockfirst erase OUT {other.url} --text" if erasable else "evidence cannot be erased"
+        yield f"entry {other.seq} on {other.url} names the URL in a redirect, and stays: {remedy}"
     for file, period in plan.files:
         yield f"{file.f}: {file.size} bytes, finished {file.ts} ({period})"
     if not (plan.entries or plan.files):

@@ -10,10 +10,12 @@ from fastwarc.warc import ArchiveIterator
 from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 
 from provenance import standalone
+from provenance.entry import EvidenceEntry, LoggedHop
 from provenance.erase import EraseError, Eraser, empty_member
 from provenance.proof import check, prove_consistency, prove_site, prove_url
 from provenance.seal import seal
 from provenance.segments import read_leaves
+from provenance.verbs_erase import _plan_lines
 from provenance.verify import verify
 
 URL = "https://example.org/a"
@@ -65,6 +67,28 @@ def test_text_of_an_entry_is_erased_and_every_proof_still_holds(whole, key, seal
     found = check(prove_site(whole / "log", "example.org").text())
     assert [seq for seq, entry in found.entries if entry is None] == [plan.entries[0].seq]
     assert not any(getattr(leaf.entry, "url", "") == URL for leaf in read_leaves(whole / "log"))
+
+
+def test_entries_that_name_the_url_in_a_redirect_are_told_when_its_text_goes(crawled, key):
+    hop = LoggedHop(url=URL, st=302, to="https://example.org/b")
+    crawled.decide(url=URL, site="example.org")
+    there = crawled.decide(url="https://example.org/old", site="example.org", target=URL)
+    onward = crawled.decide(url="https://example.org/b", site="example.org", src=3, src_log="w2", hops=(hop,))
+    document = crawled.enter(
+        EvidenceEntry, key="/robots.txt", url="https://example.org/robots.txt", authority="https://example.org",
+        outcome="url", failure="url", redirects=(LoggedHop(url="https://example.org/robots.txt", st=302, to=URL),),
+        fetched=0, expires=0,
+    )  # fmt: skip
+    crawled.decide(url="https://example.org/c", site="example.org")
+    crawled.finish()
+    with closing(Eraser(crawled.out, key, url=URL, now=NOW)) as eraser:
+        assert eraser.plan_url(text=False).naming == ()
+        plan = eraser.plan_url(text=True)
+    assert [entry.seq for entry in plan.naming] == [there, onward, document]
+    first, second, third = [line for line in _plan_lines(plan, URL) if "redirect" in line]
+    assert first.endswith("knockfirst erase OUT https://example.org/old --text")
+    assert second.endswith("knockfirst erase OUT https://example.org/b --text")
+    assert third.endswith("evidence cannot be erased")
 
 
 def test_single_file_verifier_understands_an_erased_text(whole, key, capsys):
