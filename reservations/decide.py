@@ -112,17 +112,19 @@ def resolve(protocol: Protocol, stated: Iterable[tuple[Signal, Mapping[Category,
 
     A refusal that comes with conditions is conditional; where its terms could be read, it is what they say.
     """
-    pairs = list(stated)
-    terms = [pair for pair in pairs if pair[0].carrier == TERMS]
-    pairs = [pair for pair in pairs if pair[0].carrier != TERMS]
-    rank = {carrier: number for number, carrier in enumerate(protocol.supersedes, start=1)}
+    terms: list[tuple[Signal, Mapping[Category, Value]]] = []
+    conditional = False
     standings: Standings = {}
-    for signal, values in pairs:
+    for signal, values in stated:
+        if signal.carrier == TERMS:
+            terms.append((signal, values))
+            continue
+        conditional = conditional or is_condition(signal)
         for category, value in values.items():
             held = standings.get(category)
-            if held is None or _outdoes(rank, (signal, value), held):
+            if held is None or _outdoes(protocol.supersedes, (signal, value), held):
                 standings[category] = Standing(value, signal)
-    if any(is_condition(signal) for signal, _ in pairs):
+    if conditional:
         for category, (value, signal) in standings.items():
             if value is Value.DENY:
                 standings[category] = _on_terms(category, signal, terms)
@@ -137,12 +139,16 @@ def _on_terms(
     return min(said, key=lambda one: RESTRICTIVENESS[one.value], default=Standing(Value.CONDITIONAL, refusal))
 
 
-def _outdoes(rank: Mapping[str, int], new: tuple[Signal, Value], held: Standing) -> bool:
+def _outdoes(supersedes: Sequence[str], new: tuple[Signal, Value], held: Standing) -> bool:
     """Whether a statement takes the place of the one held. Equal ones do not: the first in canonical order stays."""
-    newer, older = rank.get(new[0].carrier, 0), rank.get(held.signal.carrier, 0)
+    newer, older = _rank(supersedes, new[0].carrier), _rank(supersedes, held.signal.carrier)
     if newer != older:
         return newer > older
     return RESTRICTIVENESS[new[1]] < RESTRICTIVENESS[held.value]
+
+
+def _rank(supersedes: Sequence[str], carrier: str) -> int:
+    return supersedes.index(carrier) if carrier in supersedes else -1
 
 
 def is_condition(signal: Signal) -> bool:
@@ -188,7 +194,8 @@ def combine(
         groups.setdefault(signal.protocol, []).append(signal)
     combined: Standings = {}
     for name, group in groups.items():
-        for category, standing in resolve(protocols[name], ((signal, values(signal)) for signal in group)).items():
+        stated = [(signal, said) for signal in group if (said := values(signal)) or signal.conditions]
+        for category, standing in resolve(protocols[name], stated).items() if stated else ():
             held = combined.get(category)
             if held is None or RESTRICTIVENESS[standing.value] < RESTRICTIVENESS[held.value]:
                 combined[category] = standing

@@ -23,7 +23,7 @@ from reservations.origin import Asker, Found, OriginFiles, policies
 from reservations.policy import Policy
 from reservations.readers.asset import read_asset
 from reservations.readers.embedded import FileTables
-from reservations.readers.html import HtmlPage, Meta, Wanted, is_html, look_for, read_html
+from reservations.readers.html import MARKS, HtmlPage, Meta, Wanted, is_html, look_for, read_html
 from reservations.readers.http_head import Field, charset_of, first, media_type_of, read_head
 from reservations.readers.needles import Needles
 from reservations.readers.notices import Notices
@@ -212,7 +212,7 @@ class Sight:
             wanted = look_for(self._metas, names, self._others)
             of_pages = (self._pages.needles,) if self._pages is not None else ()
             needles = Needles.together(
-                wanted.needles, *self._links.needles, *self._notices.needles, *self._legal.needles, *of_pages
+                MARKS, wanted.needles, *self._links.needles, *self._notices.needles, *self._legal.needles, *of_pages
             )
             held = self._wanted[names] = wanted, needles
         return held

@@ -6,8 +6,9 @@ well-formed. No reader decides that for itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Callable, Iterable
+from fnmatch import translate
 from typing import Final, NamedTuple
 
 from reservations.definition import CLOSING, Label, Meaning, Protocol
@@ -59,6 +60,7 @@ class Vocabulary:
         self._exact = {label.name: label for label in protocol.labels}
         self._folded = {label.name.lower(): label for label in protocol.labels}
         self._fold_is_sound = not protocol.case_sensitive
+        self._patterns = {label.name: _patterns(label) for label in protocol.labels}
 
     def knows(self, label: str) -> bool:
         """Whether the label is one of ours, in any case."""
@@ -137,7 +139,7 @@ class Vocabulary:
                 near = meaning
             elif folded in meaning.also:
                 return meaning, False, (*meaning.issues, "value")
-        fitting = _fitting(label, folded)
+        fitting = next((meaning for fits, meaning in self._patterns[label.name] if fits(folded)), None)
         if label.patterns and fitting is not None:
             return fitting, sound, fitting.issues
         for other, odd in ((near, "case"), (fitting, "value")):
@@ -146,10 +148,13 @@ class Vocabulary:
         return (anything, sound, anything.issues) if anything is not None else (None, False, ("value",))
 
 
-def _fitting(label: Label, folded: str) -> Meaning | None:
-    """The first meaning whose value is a pattern that fits."""
-    patterns = (meaning for meaning in label.values if "*" in meaning.value and meaning.value != "*")
-    return next((meaning for meaning in patterns if fnmatchcase(folded, meaning.value.lower())), None)
+def _patterns(label: Label) -> list[tuple[Callable[[str], object], Meaning]]:
+    """The meanings whose value is a pattern, each with what tells whether it fits a value in lower case."""
+    return [
+        (re.compile(translate(meaning.value.lower())).match, meaning)
+        for meaning in label.values
+        if "*" in meaning.value and meaning.value != "*"
+    ]
 
 
 def _in_force(values: dict[Category, Value], *, sound: bool) -> dict[Category, Value]:

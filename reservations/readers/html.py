@@ -9,9 +9,11 @@ byte order mark, then the Content-Type of the response, then the document's own 
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from functools import cached_property
 from html import unescape
 from typing import Final, NamedTuple
@@ -41,7 +43,6 @@ _VALUE: Final = re.compile(rb"[\s\"'\x80-\xff]*([^\s\"'>]*)")
 _BEFORE: Final = 256
 _KEYWORD: Final = len("http-equiv")
 _NAME_OCTETS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789_.-"
-_REFERENCE: Final = b"&"
 _CONTENT: Final = re.compile(rb"content" + _ATTRIBUTE, re.IGNORECASE)
 _CHARSET: Final = re.compile(rb"<meta[^>]{0,512}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -52,7 +53,19 @@ _CODECS: Final = (
     ("iso-8859-1", "cp1252"), ("latin1", "cp1252"), ("windows-1252", "cp1252"), ("us-ascii", "cp1252"),
     ("windows-1251", "cp1251"), ("windows-1250", "cp1250"), ("iso-8859-2", "iso8859_2"), ("koi8", "koi8_u"),
 )  # fmt: skip
+_JSON_LD: Final = "application/ld+json"
+_MAX_SCRIPT: Final = 1 << 20
+_PROPERTIES: Final = etree.XPath("descendant-or-self::*/@property", smart_strings=False)
 _HIDING: Final = frozenset({"template", "textarea", "title", "script", "style", "xmp", "iframe", "noembed", "noframes"})
+
+
+#: What readers ask of every page that they read: rare attributes and tags, a reference, the signs of copyright.
+HTTP_EQUIV: Final = b"http-equiv"
+ITEMPROP: Final = b"itemprop"
+BASE: Final = b"<base"
+REFERENCE: Final = b"&"
+SIGNS: Final = ("©".encode(), "℗".encode(), b"(c) 2", b"opyright")
+MARKS: Final = Needles((HTTP_EQUIV, ITEMPROP, BASE, REFERENCE, *SIGNS))
 
 
 class Meta(NamedTuple):
@@ -91,7 +104,7 @@ def look_for(metas: Metas, ours: frozenset[str], others: frozenset[str] = frozen
     to_tokens = tuple(meta for group in metas.values() for meta in group if meta.meta.tokens)
     names = {**dict.fromkeys(ours | others, to_tokens), **metas}
     octets = frozenset(name.encode() for name in names)
-    return Wanted(names, ours, others, octets, Needles((*octets, _REFERENCE)))
+    return Wanted(names, ours, others, octets, Needles((*octets, REFERENCE)))
 
 
 class HtmlPage:
@@ -114,9 +127,17 @@ class HtmlPage:
     def places(self, needles: Needles) -> Places:
         """Where a reader's needles stand, maybe with those of others: found in one pass when they were joined."""
         shared = self._needles
-        if shared is not None and any(part is needles for part in shared.parts):
+        if shared is not None and needles in shared.parts:
             return self._shared
         return needles.places(self.lower)
+
+    def holds(self, *marks: bytes) -> bool:
+        """Whether any of these, all of `MARKS`, stands anywhere in the octets."""
+        return not self._marks.keys().isdisjoint(marks)
+
+    @cached_property
+    def _marks(self) -> Places:
+        return self.places(MARKS)
 
     @cached_property
     def _shared(self) -> Places:
@@ -136,22 +157,34 @@ class HtmlPage:
 
         Each with its number, the attribute that names it, and the name; one that has two names stands there twice.
         """
-        found = [
-            (number, attribute, name, element)
-            for name in self._metas.keys() & names
-            for number, attribute, element in self._metas[name]
-        ]
-        return sorted(found, key=lambda item: (item[0], _NAMING_ATTRIBUTES.index(item[1])))
+        return [meta for meta in self._metas if meta[2] in names]
 
     @cached_property
-    def _metas(self) -> Mapping[str, list[tuple[int, str, etree._Element]]]:
-        found: dict[str, list[tuple[int, str, etree._Element]]] = {}
+    def _metas(self) -> list[tuple[int, str, str, etree._Element]]:
+        named = _NAMING_ATTRIBUTES if self.holds(HTTP_EQUIV) else _NAMING_ATTRIBUTES[:2]
+        found = []
         for number, element in enumerate(self.root.iter("meta") if self.root is not None else (), start=1):
-            for attribute in _NAMING_ATTRIBUTES:
+            for attribute in named:
                 name = element.get(attribute)
                 if name:
-                    found.setdefault(name.strip().lower(), []).append((number, attribute, element))
+                    found.append((number, attribute, name.strip().lower(), element))
         return found
+
+    @cached_property
+    def linked_data(self) -> list[tuple[int, object]]:
+        """What the scripts of JSON-LD hold, each with its number among all scripts; broken and hidden ones left out."""
+        found: list[tuple[int, object]] = []
+        for number, element in enumerate(self.root.iter("script") if self.root is not None else (), start=1):
+            kind = element.get("type") or ""
+            if kind.partition(";")[0].strip().lower() == _JSON_LD and not is_hidden(element):
+                with suppress(ValueError, RecursionError):
+                    found.append((number, json.loads((element.text or "")[:_MAX_SCRIPT])))
+        return found
+
+    @cached_property
+    def properties(self) -> frozenset[str]:
+        """What RDFa's attribute says anywhere in the tree, as written."""
+        return frozenset(_PROPERTIES(self.root)) if self.root is not None else frozenset()
 
 
 def parse(octets: bytes) -> tuple[etree._Element | None, bool]:
@@ -239,7 +272,7 @@ def _concerns(page: HtmlPage, wanted: Wanted) -> bool:
     if b"\0" in page.octets:
         return True
     places = page.places(wanted.needles)
-    if any(_is_naming(page.lower, at) for at in places.get(_REFERENCE, ())):
+    if any(_is_naming(page.lower, at) for at in places.get(REFERENCE, ())):
         return True  # a character reference may stand for any letter of a name
     named = [(at, name) for name in places.keys() & wanted.names for at in places[name]]
     return len(named) > _MAX_TAGS or any(

@@ -12,7 +12,7 @@ from html import unescape
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from reservations.readers.html import HtmlPage
+from reservations.readers.html import BASE, HtmlPage
 from reservations.readers.needles import Needles, Places
 from reservations.urls import UrlError, canonical_url, origin_of
 from reservations.wording import Language
@@ -73,7 +73,7 @@ class LegalWords:
         places = page.places(self.needles)
         if places.keys().isdisjoint(self.needles.words):
             return []
-        base = _base(page, url)
+        base = _base(page, url) if page.holds(BASE) else url
         found = [link for shown in _links(page, self.needles, places) if (link := self._link(shown, base))]
         return _chosen(found, url)
 
@@ -108,7 +108,7 @@ class LegalWords:
 def _links(page: HtmlPage, needles: Needles, places: Places) -> Iterator[_Shown]:
     """The links around the places where words stand."""
     octets, seen = page.lower, set[int]()
-    for at in sorted(at for needle in needles.words for at in places.get(needle, ())):
+    for at in sorted(at for word in needles.words & places.keys() for at in places[word]):
         start = max(octets.rfind(begin, max(0, at - _LONG_LINK), at) for begin in _STARTS)
         if start < 0 or start in seen:
             continue
@@ -140,7 +140,7 @@ def _host(url: str) -> str:
 
 
 def _base(page: HtmlPage, url: str) -> str:
-    match = _BASE.search(page.octets) if b"<base" in page.lower else None
+    match = _BASE.search(page.octets)
     try:
         return canonical_url(_text(match[1]), url) if match else url
     except UrlError:

@@ -6,7 +6,6 @@ of JSON-LD, microdata or RDFa says counts when the node is this page, not a medi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -14,7 +13,7 @@ from typing import Final, NamedTuple
 
 from lxml import etree
 
-from reservations.readers.html import HtmlPage, is_hidden
+from reservations.readers.html import BASE, ITEMPROP, HtmlPage, is_hidden
 from reservations.readers.links import Link, media_type, relations
 from reservations.readers.needles import Needles
 
@@ -22,7 +21,6 @@ _MAX_FOUND: Final = 500
 _MAX_SCRIPT: Final = 1 << 20
 _MAX_NODES: Final = 5_000
 _MAX_DEPTH: Final = 32
-_JSON_LD: Final = "application/ld+json"
 _PAGES: Final = re.compile(
     r"(?:\w*(?:article|posting|webpage|page|creativework|work|book|chapter|report|dataset|thesis|review|recipe|story))"
 )
@@ -49,7 +47,6 @@ _LOOKS: Final = (
 _WORD_OCTETS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789_"
 _ITEM_PROPERTIES: Final = etree.XPath("descendant-or-self::*[@itemprop]")
 _RDFA_PROPERTIES: Final = etree.XPath("descendant-or-self::*[@property]")
-_PROPERTY_NAMES: Final = etree.XPath("descendant-or-self::*/@property", smart_strings=False)
 _TERM: Final = re.compile(r"(?:https?://(?:www\.)?schema\.org/|[a-z]+:)?([a-z]+)")
 
 
@@ -104,7 +101,7 @@ def read_markup(page: HtmlPage, sought: Sought) -> Markup:
     root = page.root
     if root is None:
         return Markup(unparsed=inline)
-    base = next((item.get("href") or "" for item in root.iter("base")), "")
+    base = next((item.get("href") or "" for item in root.iter("base")), "") if page.holds(BASE) else ""
     return Markup(
         tuple(_links(root, sought.relations)) if linked else (),
         tuple(_scripts(root, sought.scripts)) if inline else (),
@@ -146,14 +143,16 @@ def _links(root: etree._Element, wanted: frozenset[str]) -> Iterator[PageLink]:
         if rel is None:
             continue
         number += 1
-        named = relations(rel) & wanted
+        named = relations(rel)
+        if wanted.isdisjoint(named):
+            continue
         href = element.get("href")
-        if not named or href is None or is_hidden(element):
+        if href is None or is_hidden(element):
             continue
         found += 1
         if found > _MAX_FOUND:
             return
-        link = Link(href.strip(), named, media_type(element.get("type") or ""))
+        link = Link(href.strip(), named & wanted, media_type(element.get("type") or ""))
         yield PageLink(link, number, element.tag != "link", ())
 
 
@@ -165,14 +164,13 @@ def _scripts(root: etree._Element, wanted: frozenset[str]) -> Iterator[str]:
 
 
 def _said(page: HtmlPage, root: etree._Element, wanted: frozenset[str]) -> Iterator[Said]:
-    for number, element in enumerate(root.iter("script"), 1):
-        if media_type(element.get("type") or "") == _JSON_LD and not is_hidden(element):
-            yield from _in_json((element.text or "")[:_MAX_SCRIPT], number, wanted)
-    for number, element in enumerate(_ITEM_PROPERTIES(root) if b"itemprop" in page.lower else (), 1):
+    for number, tree in page.linked_data:
+        yield from _in_json(tree, number, wanted)
+    for number, element in enumerate(_ITEM_PROPERTIES(root) if page.holds(ITEMPROP) else (), 1):
         names = frozenset((element.get("itemprop") or "").lower().split()[:16]) & wanted
         if names and number <= _MAX_FOUND and not is_hidden(element) and _page_scope(element):
             yield from (Said(name, _content(element), f"itemprop {number}", sound=True) for name in names)
-    if wanted.isdisjoint(map(_term, _PROPERTY_NAMES(root))):
+    if wanted.isdisjoint(map(_term, page.properties)):
         return
     for number, element in enumerate(_RDFA_PROPERTIES(root), 1):
         term = _term(element.get("property") or "")
@@ -200,11 +198,7 @@ def _page_scope(element: etree._Element) -> bool:
     return _PAGES.fullmatch(kind) is not None
 
 
-def _in_json(text: str, number: int, wanted: frozenset[str]) -> Iterator[Said]:
-    try:
-        tree = json.loads(text)
-    except (ValueError, RecursionError):
-        return
+def _in_json(tree: object, number: int, wanted: frozenset[str]) -> Iterator[Said]:
     for node in _nodes(tree):
         kinds = node.get("@type")
         named = [kinds] if isinstance(kinds, str) else kinds if isinstance(kinds, list) else []

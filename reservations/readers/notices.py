@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from lxml import etree
 
 from reservations.model import Signal
-from reservations.readers.html import HtmlPage, is_hidden
+from reservations.readers.html import REFERENCE, SIGNS, HtmlPage, is_hidden
 from reservations.readers.language import LanguageReader
 from reservations.readers.legal_links import LegalWords
 from reservations.readers.markup import Sought, needles_of, read_markup
@@ -40,6 +40,12 @@ _ARTICLES: Final = frozenset({"article", "main"})
 _WHOLE: Final = frozenset({"html", "body", *_ARTICLES})
 _SIGNS: Final = ("©", "℗", "(c) 2", "(C) 2", "opyright", "OPYRIGHT")
 _TEXT: Final = etree.XPath("string()", smart_strings=False)
+_CLASSES, _IDS, _ROLES = (
+    etree.XPath(f"descendant-or-self::*/@{name}", smart_strings=False) for name in ("class", "id", "role")
+)
+_COUNT: Final = etree.XPath("count(descendant-or-self::*)")
+#: What is looked at whatever its class or id.
+_SPEAKING: Final = ("footer", "body")
 _SEPARATOR: Final = re.compile(r"[\s_-]+")
 _NO_WORDS: Final = frozenset[str]()
 
@@ -142,6 +148,7 @@ class _Notices:
         self._notices, self._in_articles, self._outside = (
             frozenset(words) for words in (language.notices, language.in_articles, language.outside)
         )
+        self._places = self._notices | self._in_articles | self._outside
         self._legal = LegalWords(language)
 
     def heard(self, texts: Iterable[Text], source: str) -> list[Signal]:
@@ -197,7 +204,7 @@ class _Notices:
         if root is None:
             return []
         whole = source != "body" or self._legal.is_legal(url)
-        texts: Iterable[Text] = chain(self._of_head(page), self._of_body(root, whole=whole))
+        texts: Iterable[Text] = chain(self._of_head(page), self._of_body(page, root, whole=whole))
         if source != "body":
             texts = (text._replace(carrier="named") for text in texts)
         return self.heard(texts, source)
@@ -209,27 +216,27 @@ class _Notices:
                 yield Text("html_meta", f"meta {number}", element.get("content") or "")
         yield from (Text("schema", said.place, said.value) for said in read_markup(page, self._sought).said)
 
-    def _of_body(self, root: etree._Element, *, whole: bool) -> Iterator[Text]:
-        for number, element in enumerate(self._speaking(root, whole=whole), 1):
+    def _of_body(self, page: HtmlPage, root: etree._Element, *, whole: bool) -> Iterator[Text]:
+        for number, element in enumerate(self._speaking(page, root, whole=whole), 1):
             if element is root:
                 yield _BEYOND
                 return
             for block in _blocks(element, self._outside):
                 yield Text("html_text", f"{element.tag} {number}", block)
 
-    def _speaking(self, root: etree._Element, *, whole: bool) -> Iterator[etree._Element]:
+    def _speaking(self, page: HtmlPage, root: etree._Element, *, whole: bool) -> Iterator[etree._Element]:
         """The elements that speak for the site, none inside of another; the root, when there are too many to tell."""
-        shown = _TEXT(root)
-        signs = [sign for sign in _SIGNS if sign in shown]
+        signs = _signs(page, root)
         ways = _Ways()
-        parts = (part.iter("*") for part in root if part.tag != "head")
+        kinds = ("*",) if signs or self._is_marked(page, root) else _SPEAKING
+        parts = (part.iter(*kinds) for part in root if part.tag != "head")
         for number, element in enumerate(chain((root,), *parts)):
             if number >= _MOST_ELEMENTS:
                 yield root
                 return
             tag, words = element.tag, _words_of(element)
             signed = bool(signs) and tag not in _WHOLE and _signed(element, signs)
-            if not (words or signed or tag in ("footer", "body")):
+            if not (words or signed or tag in _SPEAKING):
                 continue
             way = ways.to(element)
             if way == _CLOSED or (words & self._outside and tag not in _WHOLE):
@@ -240,6 +247,20 @@ class _Notices:
             if (speaks and tag not in _WHOLE) or (whole and tag == "body"):
                 ways.close(element)
                 yield element
+
+    def _is_marked(self, page: HtmlPage, root: etree._Element) -> bool:
+        """Whether a class, id or role might say where something stands; if none does, tags alone do."""
+        if _ROLES(root) or (len(page.octets) >= _MOST_ELEMENTS and _COUNT(root) >= _MOST_ELEMENTS):
+            return True
+        return not all(self._places.isdisjoint(_split(said)) for said in {*_CLASSES(root), *_IDS(root)})
+
+
+def _signs(page: HtmlPage, root: etree._Element) -> Sequence[str]:
+    """The signs of copyright that stand in the page's text."""
+    if not page.holds(REFERENCE, *SIGNS):
+        return ()
+    shown = _TEXT(root)
+    return [sign for sign in _SIGNS if sign in shown]
 
 
 def _words_of(element: etree._Element) -> frozenset[str]:
