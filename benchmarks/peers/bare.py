@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from inspect import signature
 from types import SimpleNamespace
 from typing import Any, Final, Self
 
@@ -57,20 +58,17 @@ class _BareCrawl(Crawl):
         await self.frontier.open()
         self.pace = Pace(delay_s=0.0, backoff_s=1.0)
         self.door: Any = _Open()
-        unused: Any = None
-        self.visits = _BareVisits(
-            frontier=self.frontier,
-            membership=self.membership,
-            recorder=unused,
-            door=self.door,
-            pace=self.pace,
-            in_force=SimpleNamespace(rules=SimpleNamespace(digest="none")),  # type: ignore[arg-type]
-            worker=worker,
-            stats=self.crawler.stats,
-            catch_up=unused,
-            counts={},
-            finals={},
-        )
+        unused: dict[str, Any] = dict.fromkeys(signature(Visits).parameters)
+        known = {
+            "frontier": self.frontier,
+            "membership": self.membership,
+            "door": self.door,
+            "pace": self.pace,
+            "in_force": SimpleNamespace(rules=SimpleNamespace(digest="none")),
+            "worker": worker,
+            "stats": self.crawler.stats,
+        }
+        self.visits = _BareVisits(**unused | known)
         self._keeping_up = asyncio.get_running_loop().create_task(self.membership.keep_up(lambda: ""))
         self.opened = True
 
