@@ -24,6 +24,10 @@ from PIL import Image
 
 OUT = Path(__file__).resolve().parents[1] / "crawler/demo/assets"
 VOCABULARY = "http://ns.useplus.org/ldf/vocab/"
+RSL = """<rsl xmlns="https://rslstandard.org/rsl"><content url=""><license><prohibits type="usage">ai-all</prohibits>
+</license></content></rsl>"""
+XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<r:Description r:about="">{}</r:Description></r:RDF></x:xmpmeta>"""
 EXIFTOOL = r"""
 %Image::ExifTool::UserDefined = (
   'Image::ExifTool::PLUS::XMP' => { DataMining => { } },
@@ -67,6 +71,12 @@ def pictures(folder: Path) -> None:
         (OUT / name).write_bytes(content)
         exiftool(folder, OUT / name, f"-XMP-plus:DataMining={VOCABULARY}{code}")
     (OUT / "plain.jpg").write_bytes(picture("JPEG"))
+    declared = io.BytesIO()
+    Image.new("RGB", (8, 8), (160, 90, 30)).save(declared, "JPEG")
+    (OUT / "declared.jpg").write_bytes(declared.getvalue())
+    licensed = io.BytesIO()
+    Image.new("RGB", (8, 8), (30, 90, 160)).save(licensed, "JPEG", xmp=XMP.format(RSL).encode())
+    (OUT / "rsl.jpg").write_bytes(licensed.getvalue())
 
 
 def film() -> bytes:
@@ -96,13 +106,20 @@ def documents(folder: Path) -> None:
 
 
 def books(folder: Path) -> None:
+    about = "title: A bench\nlang: en\nidentifier:\n- scheme: ISBN-13\n  text: 978-0-306-40615-7\n"
+    (folder / "book.md").write_text(f"---\n{about}---\n\nMost of the lighthouse is stairs.\n")
+    run("pandoc", "-t", "epub3", "-o", OUT / "numbered.epub", folder / "book.md", cwd=folder)
     (folder / "book.md").write_text("---\ntitle: A bench\nlang: en\n---\n\nMost of the lighthouse is stairs.\n")
     two = '<meta name="tdm:reservation" content="1"/>'
     three = '<meta property="t:reservation">1</meta>'
-    for name, writer, meta in (("refused2.epub", "epub2", two), ("refused3.epub", "epub3", three)):
+    for name, writer, meta in (
+        ("refused2.epub", "epub2", two),
+        ("rsl.epub", "epub3", RSL),
+        ("refused3.epub", "epub3", three),
+    ):
         book = folder / name
         run("pandoc", "-t", writer, "-o", book, folder / "book.md", cwd=folder)
-        inside = folder / writer
+        inside = folder / f"{name}-files"
         shutil.unpack_archive(book, inside, "zip")
         package = inside / "EPUB/content.opf"
         text = package.read_text().replace("</metadata>", meta + "</metadata>")
@@ -171,11 +188,12 @@ def credential(
     media_type: str,
     entries: dict[str, dict[str, str]] | None,
     *,
+    label: str = "cawg.training-mining",
     remote: str = "",
     made_of: bytes = b"",
 ) -> bytes:
     """A file with a signed content credential, made of nothing or of another file."""
-    assertions = [{"label": "cawg.training-mining", "data": {"entries": entries}}] if entries else []
+    assertions = [{"label": label, "data": {"entries": entries}}] if entries else []
     manifest = {"claim_generator_info": [{"name": "demo", "version": "1"}], "title": "demo", "assertions": assertions}
     builder = c2pa.Builder(json.dumps(manifest))
     intent = c2pa.C2paBuilderIntent.EDIT if made_of else c2pa.C2paBuilderIntent.CREATE
@@ -202,6 +220,8 @@ def credentials() -> None:
     altered = refused[:pixel] + bytes([refused[pixel] ^ 1]) + refused[pixel + 1 :]
     (OUT / "altered.webp").write_bytes(altered)
     (OUT / "credential.avif").write_bytes(credential(picture("AVIF"), "image/avif", refusal))
+    rights = credential(webp, "image/webp", grant, label="jpegtrust.rights.declaration")
+    (OUT / "rights.webp").write_bytes(rights)
     (OUT / "granted.webp").write_bytes(credential(webp, "image/webp", grant))
     (OUT / "collage.webp").write_bytes(credential(refused, "image/webp", None, made_of=refused))
     (OUT / "remote.jpg").write_bytes(

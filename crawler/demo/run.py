@@ -1,12 +1,14 @@
 """A crawl of the demo web as a command, and what it entered. Runs nothing itself: the demo and the tests do.
 
 The crawl gets everything a real one needs, made for the occasion: a blocklist build, compiled from the invented
-decision beside this file and signed by staff who exist for a minute, and a key for the log.
+decision beside this file and signed by staff who exist for a minute, a policy with a licence, an operator's own rules
+and declarations on works, and a key for the log.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import as_file, files
@@ -16,6 +18,7 @@ from typing import Final
 from blocklists.signing import StaffKey
 from crawler.demo.compare import Entry
 from crawler.demo.server import DemoWeb
+from crawler.demo.situations import Ports
 from provenance import builds
 from provenance.entry import DecisionEntry
 from provenance.finality import superseded
@@ -37,6 +40,16 @@ _OPERATOR: Final = {
     "KNOCKFIRST_CONTACT": "https://crawler.example/about",
 }
 
+_LICENCE: Final = """
+[[licences]]
+id = "poets-2026"
+origins = ["http://licensed.example:{port}"]
+purposes = ["genai-train"]
+since = "2026-01-01"
+until = "2099-12-31"
+evidence = "invented for the demo"
+"""
+
 
 def crawl_command(web: DemoWeb, out: Path, folder: Path, settings: Mapping[str, str] | None = None) -> list[str]:
     """The command that crawls `web` into `out`; the same again continues it. To be run in `PROJECT`.
@@ -44,7 +57,8 @@ def crawl_command(web: DemoWeb, out: Path, folder: Path, settings: Mapping[str, 
     Args:
         web: running.
         out: the crawl's output folder.
-        folder: for what is made for the occasion (seeds, blocklist build, keys); outside of `out`, kept until the end.
+        folder: for what is made for the occasion (seeds, policy, rules, blocklist build, keys); outside of `out`,
+            kept until the end.
         settings: Scrapy settings that replace or extend those of the demo.
     """
     seeds = folder / "seeds.txt"
@@ -57,7 +71,8 @@ def crawl_command(web: DemoWeb, out: Path, folder: Path, settings: Mapping[str, 
         "KNOCKFIRST_RESOLVE": f"@{web.resolve_file}",
         "KNOCKFIRST_ALLOW_PRIVATE_ADDRESSES": "True",
         "KNOCKFIRST_CA_FILE": str(web.ca_file),
-        "KNOCKFIRST_POLICY": str(_policy(folder / "policy.toml")),
+        "KNOCKFIRST_POLICY": str(_policy(folder / "policy.toml", web.web.ports)),
+        "KNOCKFIRST_DATA": str(_rules(folder / "rules")),
         **_blocklist(folder / "blocklist"),
         **(settings or {}),
     }
@@ -82,11 +97,18 @@ def entered(*outs: Path) -> Iterator[Entry]:
         yield Entry(entry.url, entry.verdict, entry.reason, final=entry.final and (out, entry.seq) not in gone)
 
 
-def _policy(file: Path) -> Path:
-    """The default policy, asking for pictures and films besides."""
+def _policy(file: Path, ports: Ports) -> Path:
+    """The default policy, asking for pictures and films besides, with one licence."""
     text = files("reservations").joinpath("policies", "eu-gpai.toml").read_text("utf-8")
-    file.write_text(text.replace("media_types = [", 'media_types = [\n  "image/*", "video/*",', 1), "utf-8")
+    wider = text.replace("media_types = [", 'media_types = [\n  "image/*", "video/*",', 1)
+    file.write_text(wider + _LICENCE.format(port=ports.http), "utf-8")
     return file
+
+
+def _rules(folder: Path) -> Path:
+    """A copy of the operator's own rules and declarations on works, to be looked at and changed."""
+    with as_file(files("crawler.demo").joinpath("rules")) as rules:
+        return Path(shutil.copytree(rules, folder, dirs_exist_ok=True))
 
 
 def _blocklist(folder: Path) -> dict[str, str]:
