@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import datetime as dt
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -469,6 +470,7 @@ def main() -> None:
     options.latency_ms = latency_ms if options.latency_ms is None else options.latency_ms
     options.in_flight = options.in_flight or in_flight
     options.port = options.port or usable_port()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or its processes would outlive it
     run(options)
 
 
