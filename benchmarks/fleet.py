@@ -127,7 +127,7 @@ class Worker:
         self.name, self.out, self.line = name, out, line
         self._command = [*command, "-s", f"KNOCKFIRST_CONTACT=https://crawler.example/{name}/about"]
         self._process: subprocess.Popen[bytes] | None = None
-        self._why, self._may_fail = "", False
+        self._why, self.may_refuse = "", False
         self._stops: list[float] = []
         self.lives: list[Life] = []
 
@@ -141,7 +141,7 @@ class Worker:
     def start(self, *, most_file_bytes: int | None = None) -> None:
         """Starts its process; with `most_file_bytes` it has a disk on which no file grows beyond that."""
         self.out.mkdir(parents=True, exist_ok=True)
-        self._may_fail = most_file_bytes is not None
+        self.may_refuse = most_file_bytes is not None
 
         def limit() -> None:
             if most_file_bytes is not None:
@@ -185,7 +185,7 @@ class Worker:
                 process.returncode,
                 said,
                 f"/{self.name}/",
-                self._may_fail,
+                self.may_refuse,
                 tuple(self._stops),
             )
         )

@@ -66,6 +66,13 @@ def _stop_worker(_: Fleet, worker: Worker, harm: Harm) -> None:
 def _kill_server(fleet: Fleet, _: Worker, harm: Harm) -> None:
     assert fleet.server
     fleet.server.kill()
+    _without_server(fleet, harm)
+
+
+def _without_server(fleet: Fleet, harm: Harm) -> None:
+    assert fleet.server
+    for worker in fleet.workers:
+        worker.may_refuse = True  # if it is only starting
     time.sleep(harm.seconds)
     fleet.server.start()
 
@@ -73,8 +80,7 @@ def _kill_server(fleet: Fleet, _: Worker, harm: Harm) -> None:
 def _restart_server(fleet: Fleet, _: Worker, harm: Harm) -> None:
     assert fleet.server
     fleet.server.stop()
-    time.sleep(harm.seconds)
-    fleet.server.start()
+    _without_server(fleet, harm)
 
 
 def _kill_all(fleet: Fleet, _: Worker, harm: Harm) -> None:

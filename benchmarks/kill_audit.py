@@ -23,6 +23,7 @@ from provenance.log import read_entries
 from provenance.together import verify_together
 
 _SECRET: Final = "url.secret"
+_REFUSAL: Final = "the crawl was not started, nothing was fetched"
 #: What a step that was broken off leaves beside the file it was making.
 _UNFINISHED: Final = (".open", ".new", ".tmp", "-journal")
 
@@ -91,7 +92,7 @@ def audit(outs: Sequence[Path], web: DemoWeb, lives: Sequence[Life]) -> Audit:
         "broken": [
             f"process {number} ended with {life.status}: {life.said[-1500:]}"
             for number, life in enumerate(lives)
-            if life.status and not life.killed and not life.may_fail
+            if life.status and not life.killed and not (life.may_refuse and _REFUSAL in life.said)
         ],
     }
     return Audit(

@@ -79,7 +79,7 @@ class Life(NamedTuple):
         status: what it ended with; -9 when it was killed, anything else when it ended before the moment came.
         said: its standard output and error.
         agent: what its User-Agent holds and that of no other worker's process.
-        may_fail: whether it was started so that it had to end with an error.
+        may_refuse: whether its disk or its server failed it, so that it might refuse to start, saying why.
         stops: monotonic seconds at which it was stopped (SIGSTOP).
     """
 
@@ -88,7 +88,7 @@ class Life(NamedTuple):
     status: int
     said: str
     agent: str = ""
-    may_fail: bool = False
+    may_refuse: bool = False
     stops: tuple[float, ...] = ()
 
     @property
