@@ -28,6 +28,7 @@ def desk(empty_desk, demo, monkeypatch):
     monkeypatch.setattr(common, "now", lambda: NOW)
     (empty_desk / "out" / "demo").symlink_to(demo / "out")
     (empty_desk / "reservations").symlink_to(PROJECT / "reservations")
+    (empty_desk / "crawler").symlink_to(PROJECT / "crawler")
     (empty_desk / "tests").symlink_to(PROJECT / "tests")
     (empty_desk / "order.pdf").write_bytes(b"%PDF-1.7 the decision")
     return StaffDesk(empty_desk)
