@@ -91,6 +91,13 @@ class Site:
             if not self._arrived.wait_for(lambda: self.log.count(self.url(place)) >= times, PATIENCE_S):
                 raise AssertionError(f"{place} was never asked for; {self.log} were")
 
+    def wait_for_any(self, *places: str) -> str:
+        """Returns the first of some URLs that has been asked for, when one has."""
+        urls = {self.url(place): place for place in places}
+        with self._arrived:
+            self._arrived.wait_for(lambda: urls.keys() & set(self.log), PATIENCE_S)
+            return urls[next(url for url in self.log if url in urls)]
+
     def note(self, url: str, agent: str) -> None:
         """A request has arrived."""
         with self._arrived:
