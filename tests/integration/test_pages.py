@@ -5,12 +5,10 @@ folder made by hand that holds what nobody would want to see executed.
 """
 
 import csv
-import importlib.util
 import io
 import json
 import re
 import shutil
-import subprocess
 import time
 import urllib.request
 from http.client import HTTPConnection
@@ -19,11 +17,9 @@ from typing import NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
-from support.pages import browsing, serving_pages
+from support.handmade import handmade
+from support.pages import serving_pages
 
-from crawler.demo.run import PROJECT, crawl_command
-from crawler.demo.server import DemoWeb
-from crawler.demo.situations import Ports
 from provenance import keys
 from provenance.entry import DecisionEntry, EvidenceEntry, Http, LoggedSignal
 from provenance.log import read_entries
@@ -33,7 +29,6 @@ from reservations.model import Category, Value, Verdict
 
 pytestmark = pytest.mark.crawl
 
-PORTS = Ports(28180, 28543)
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 EVIL = '"><script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
 RTL = "\u202egnp.exe\u2066\u200b"
@@ -46,15 +41,6 @@ HOSTILE = (
     '=HYPERLINK("https://evil.example/","x")',
     LONG,
 )
-
-
-def handmade():
-    """What makes output folders by hand in the unit tests."""
-    path = Path(__file__).parents[1] / "unit" / "provenance" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("handmade", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Hostile(NamedTuple):
@@ -93,17 +79,13 @@ def hostile_folder(folder):
 
 
 @pytest.fixture(scope="module")
-def outs(tmp_path_factory):
-    """A crawl of the demo web; the same, altered; a hostile folder."""
-    folder = tmp_path_factory.mktemp("pages")
-    with DemoWeb.start(PORTS) as web:
-        command = crawl_command(web, folder / "demo", folder)
-        ran = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
-    assert ran.returncode == 0, ran.stderr
-    shutil.copytree(folder / "demo", folder / "altered")
-    segment = folder / "altered" / "log" / "seg-00000000.jsonl"
+def outs(demo_crawl, tmp_path_factory):
+    """A crawl of the demo web; the same, altered; the same, to be altered later."""
+    altered = shutil.copytree(demo_crawl.out, tmp_path_factory.mktemp("pages") / "altered")
+    segment = altered / "log" / "seg-00000000.jsonl"
     segment.write_bytes(segment.read_bytes().replace(b'"verdict":"refused"', b'"verdict":"aborted"', 1))
-    return {"demo": folder / "demo", "altered": folder / "altered"}
+    later = shutil.copytree(demo_crawl.out, altered.with_name("later"))
+    return {"demo": demo_crawl.out, "altered": altered, "later": later}
 
 
 @pytest.fixture(scope="module")
@@ -112,15 +94,20 @@ def hostile(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pages(outs, hostile, tmp_path_factory):
-    with serving_pages(tmp_path_factory.mktemp("index"), *outs.values(), hostile.out) as address:
-        yield address
+def running(tmp_path_factory):
+    """What a crawl has written that is not at its end."""
+    folder = tmp_path_factory.mktemp("running")
+    made = handmade().Crawled(folder / "running", keys.generate(folder / "key"))
+    made.decide(url="https://example.org/first", site="example.org")
+    made.log.sync()
+    yield made
+    made.log.close()
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with browsing() as one:
-        yield one
+def pages(outs, hostile, running, tmp_path_factory):
+    with serving_pages(tmp_path_factory.mktemp("index"), *outs.values(), hostile.out, running.out) as address:
+        yield address
 
 
 @pytest.fixture
@@ -329,15 +316,13 @@ def test_verify_button_finds_an_altered_line(page, outs):
     assert status(page.url.partition("/altered")[0], f"/altered/entry/{entry.seq}/proof") == 409
 
 
-def test_line_altered_after_it_was_indexed_is_noticed(pages, outs, tmp_path):
-    shutil.copytree(outs["demo"], tmp_path / "later")
-    segment = tmp_path / "later" / "log" / "seg-00000000.jsonl"
+def test_line_altered_after_it_was_indexed_is_noticed(pages, outs):
+    segment = outs["later"] / "log" / "seg-00000000.jsonl"
     entry = reserved(outs["demo"])
-    with serving_pages(tmp_path / "index", tmp_path / "later") as address:
-        assert "was changed since" not in get(address, f"/later/entry/{entry.seq}")[0]
-        rule = entry.signals[0].rule.encode()
-        segment.write_bytes(segment.read_bytes().replace(rule, rule[:-1] + b"!"))
-        assert "was changed since" in get(address, f"/later/entry/{entry.seq}")[0]
+    assert "was changed since" not in get(pages, f"/later/entry/{entry.seq}")[0]
+    rule = entry.signals[0].rule.encode()
+    segment.write_bytes(segment.read_bytes().replace(rule, rule[:-1] + b"!"))
+    assert "was changed since" in get(pages, f"/later/entry/{entry.seq}")[0]
 
 
 @pytest.mark.parametrize(("log", "wanted"), [("demo", "nothing differs"), ("altered", "difference")])
@@ -476,10 +461,11 @@ def paths_of_kinds(out):
     return [path.format(**names) for path in KINDS]
 
 
-COLOURS = {"runOnly": ["color-contrast"]}
+EVERYTHING = {"resultTypes": ["violations"]}
+COLOURS = EVERYTHING | {"runOnly": ["color-contrast"]}
 
 
-@pytest.mark.parametrize(("scheme", "options", "every"), [("light", {}, 1), ("dark", COLOURS, 3)])
+@pytest.mark.parametrize(("scheme", "options", "every"), [("light", EVERYTHING, 1), ("dark", COLOURS, 3)])
 def test_pages_are_accessible(browser, pages, outs, scheme, options, every):
     from axe_playwright_python.sync_playwright import Axe
 
@@ -501,13 +487,9 @@ def test_narrow_screens_need_no_scrolling_sideways(browser, pages, outs):
     context.close()
 
 
-def test_entries_of_a_running_crawl_come_into_the_pages(tmp_path):
-    made = handmade().Crawled(tmp_path / "running", keys.generate(tmp_path / "key"))
-    made.decide(url="https://example.org/first", site="example.org")
-    made.log.sync()
-    with serving_pages(tmp_path / "index", made.out) as address:
-        made.decide(url="https://example.org/second", site="example.org")
-        made.log.close()
-        began = time.monotonic()
-        while "hxxps://example.org/second" not in get(address, "/running/attempts")[0]:
-            assert time.monotonic() - began < 60
+def test_entries_of_a_running_crawl_come_into_the_pages(pages, running):
+    running.decide(url="https://example.org/second", site="example.org")
+    running.log.sync()
+    began = time.monotonic()
+    while "hxxps://example.org/second" not in get(pages, "/running/attempts")[0]:
+        assert time.monotonic() - began < 60
