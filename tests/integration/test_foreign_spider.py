@@ -1,9 +1,12 @@
 """Somebody else's spider with the add-on alone: what it may ask for, what it gets, what it is told."""
 
 import json
+import threading
 
 import pytest
-from support.site import page, robots
+from support.site import Reply, page, robots
+
+from provenance.together import verify_together
 
 pytestmark = pytest.mark.crawl
 
@@ -219,6 +222,48 @@ class Odd:
     assert all(item["seen"] for item in got)
     assert crawl.seals() == ["finished"]
     assert crawl.verified()
+
+
+def test_two_workers_of_a_foreign_project_share_its_crawl(crawling, serve, tmp_path):
+    pages = {"/": page("/x"), **{f"/{n}": page(text=str(n)) for n in range(3)}}
+    hosts = ("a.example", "b.example", "c.example", "d.example")
+    gate = threading.Event()
+    gated = {**pages, "/": Reply(pages["/"].body, gate=gate)}
+    site = serve({host: {"/robots.txt": ROBOTS, **gated} for host in hosts})
+    crawl = crawling(site)
+    body = f"""
+    async def start(self):
+        for host in {hosts}:
+            yield Request(SITE.replace("a.example", host) + "/", meta={{"host": host}})
+
+    def parse(self, response):
+        for n in range(3):
+            yield response.follow(f"/{{n}}", self.leaf, cb_kwargs={{"n": n}})
+
+    def leaf(self, response, n):
+        yield {{"url": response.url, "n": n}}
+"""
+    shared = {"KNOCKFIRST_FRONTIER": f"sqlite:///{tmp_path}/frontier.db", "CONCURRENT_REQUESTS": 2}
+    outs, items = [tmp_path / name for name in ("w1", "w2")], [tmp_path / f"w{n}.jsonl" for n in (1, 2)]
+    commands = [
+        crawl.spider(spider(site, body), "-O", str(file), KNOCKFIRST_OUT=out, LOG_LEVEL="WARNING", **shared)
+        for out, file in zip(outs, items, strict=True)
+    ]
+    processes = [crawl.start(command, cwd=tmp_path) for command in commands]
+    for host in hosts:
+        site.wait_for(f"{host}/")
+    gate.set()  # each of the two holds two hosts now
+    for process in processes:
+        ran = crawl.finish(process)
+        assert ran.returncode == 0, ran.stderr
+        assert "ERROR" not in ran.stderr
+    got = [json.loads(line)["url"] for file in items for line in file.read_text().splitlines()]
+    assert sorted(got) == sorted(site.url(f"{host}/{n}") for host in hosts for n in range(3))
+    assert sorted(site.pages("a.example")) == ["/", "/0", "/1", "/2"]
+    asked = [url for url in site.log if url.endswith("robots.txt")]
+    assert len(asked) == len(hosts), "asked for once by both"
+    together = verify_together(outs)
+    assert together.clean, together
 
 
 def test_project_that_empties_addons_runs_without_us_and_nothing_of_ours_is_written(crawling, serve, tmp_path):
