@@ -136,7 +136,14 @@ def _protocols(named: Mapping[str, tuple[str, str]]) -> Linted:
         Registry.load(merged)
     except DefinitionError as error:
         paths = {name: path for name, (path, _) in named.items()}
-        return Linted([_with_path(fault, paths) for fault in error.faults], [])
+        found = dict.fromkeys(_with_path(fault, paths) for fault in error.faults)
+        # Declarations are looked at last, and not at all beside protocols with faults: so once more beside ours alone.
+        declared = {name: text for name, text in files.items() if name.startswith(DECLARATIONS)}
+        try:
+            Registry.load(shipped | declared)
+        except DefinitionError as more:
+            found |= dict.fromkeys(_with_path(fault, paths) for fault in more.faults)
+        return Linted(list(found), [])
     return Linted([], weakenings(shipped, merged))
 
 

@@ -5,6 +5,9 @@ Policy staff edit these files and never see Python; one fault a run would send t
 
 from __future__ import annotations
 
+import datetime as dt
+import difflib
+import json
 import re
 import tomllib
 import types
@@ -12,12 +15,14 @@ import typing
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
 _T = TypeVar("_T")
 Path = tuple[str | int, ...]
+#: A day of the calendar, as text.
+Day = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description="A day, YYYY-MM-DD.")]
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -75,7 +80,10 @@ class Source:
 def _faults(value: object, kind: Any, path: Path) -> Iterator[tuple[Path, str]]:
     """Every place where `value` is not a `kind`, depth first."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Annotated and typing.get_origin(arguments[0]) is tuple:
+    if kind == Day:
+        if not _is_day(value):
+            yield path, f"{_told(value)} is no day of the calendar; it must be {_allowed(kind)}"
+    elif origin is typing.Annotated and typing.get_origin(arguments[0]) is tuple:
         inner = list(_faults(value, arguments[0], path))
         yield from inner or _leaf_faults(value, kind, path)
     elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
@@ -102,7 +110,9 @@ def _struct_faults(value: object, kind: type[msgspec.Struct], path: Path) -> Ite
         if key in fields:
             yield from _faults(item, fields[key].type, (*path, key))
         else:
-            yield (*path, key), f"unknown key; allowed: {', '.join(sorted(fields))}"
+            close = difflib.get_close_matches(key, fields, n=1)
+            meant = f"did you mean {close[0]!r}? " if close else ""
+            yield (*path, key), f"unknown key; {meant}allowed: {', '.join(sorted(fields))}"
     for key, field in fields.items():
         if field.required and key not in value:
             yield (*path, key), f"missing; it must be {_allowed(field.type)}"
@@ -116,11 +126,31 @@ def _fields(kind: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
 def _leaf_faults(value: object, kind: Any, path: Path) -> Iterator[tuple[Path, str]]:
     try:
         msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        yield path, f"{error}; it must be {_allowed(kind)}"
+    except msgspec.ValidationError:
+        yield path, f"{_told(value)} is not allowed; it must be {_allowed(kind)}"
 
 
-_NAMES: Final[Mapping[object, str]] = {str: "text", int: "a whole number", bool: "true or false"}
+def _is_day(value: object) -> bool:
+    try:
+        msgspec.convert(value, Day)
+        dt.date.fromisoformat(str(value))
+    except ValueError:  # a ValidationError is one
+        return False
+    return True
+
+
+def _told(value: object) -> str:
+    """A value as it may stand in the file, shortened; kinds that need more than a line by their names."""
+    if isinstance(value, list | dict):
+        return ("a list" if isinstance(value, list) else "a table") if value else "nothing"
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, str | int | float) else str(value)
+    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}..."
+
+
+_LONGEST_TOLD: Final = 60
+_NAMES: Final[Mapping[object, str]] = {
+    str: "text", int: "a whole number", bool: "true or false", Day: 'a day, "YYYY-MM-DD"'
+}  # fmt: skip
 
 
 def _allowed(kind: Any) -> str:
@@ -132,14 +162,18 @@ def _allowed(kind: Any) -> str:
         return "one of " + ", ".join(kind)
     if origin is tuple:
         return f"a list, each item {_allowed(arguments[0])}"
-    if origin is typing.Annotated:
-        limits = [f"{name} {bound}" for name, bound in _bounds(arguments[1:])]
-        return f"{_allowed(arguments[0])} ({', '.join(limits)})"
-    return _NAMES.get(kind, getattr(kind, "__name__", "a table"))
+    if origin is typing.Annotated and kind not in _NAMES:
+        what, comma, items = _allowed(arguments[0]).partition(",")
+        limits = ", ".join(f"{name} {bound}" for name, bound in _bounds(arguments[1:]))
+        return what + (f" ({limits})" if limits else "") + comma + items
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return f"a table of {', '.join(_fields(kind))}"
+    return _NAMES.get(kind, "a table")
 
 
 def _bounds(metas: tuple[Any, ...]) -> Iterator[tuple[str, object]]:
     words = {"ge": "at least", "le": "at most", "gt": "above", "lt": "below", "pattern": "of the form"}
+    words |= {"min_length": "of length at least", "max_length": "of length at most"}
     for meta in metas:
         for name, word in words.items():
             if getattr(meta, name, None) is not None:

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from reservations.datafile import DefinitionError, Path, Source
+from reservations.datafile import Day, DefinitionError, Path, Source
 from reservations.file_tables import Assertion, DeclarationWords, Declared, FileFinding, FileProperty, Signer, XmlRecord
 from reservations.model import Value
 from reservations.tables import (
@@ -238,7 +238,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
     date: str
     status: str
     eu_status: str
-    reviewed: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    reviewed: Day
     order: int
     sources: tuple[Reference, ...]
     vectors: tuple[str, ...] = ()

@@ -13,13 +13,12 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from reservations.datafile import DefinitionError, Path, Source
+from reservations.datafile import Day, DefinitionError, Path, Source
 from reservations.model import Category
 from reservations.urls import UrlError, origin_of, request_target
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
-Day = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
 _ORIGIN: Final = r"^https?://(\*\.)?[a-z0-9.-]+(:[0-9]+)?(/\S*)?$"

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from reservations.datafile import Day
 from reservations.model import Category, Value
 
 Values = dict[Category, Value]
-Day = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 StatusPattern = Annotated[str, msgspec.Meta(pattern=r"^[1-5]([0-9][0-9]|xx)$")]
 
 

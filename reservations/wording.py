@@ -14,7 +14,8 @@ from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
-from reservations.tables import Consequence, Day, LegalPages, Table
+from reservations.datafile import Day
+from reservations.tables import Consequence, LegalPages, Table
 
 Phrase = Annotated[str, msgspec.Meta(min_length=2, max_length=160)]
 Words = tuple[Phrase, ...]

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from reservations.access.statements import SETTLES, Day, Filed, open_statement
-from reservations.datafile import DefinitionError, Fault, Source
+from reservations.access.statements import SETTLES, Filed, open_statement
+from reservations.datafile import Day, DefinitionError, Fault, Source
 from reservations.model import Category, Facts, Signal, Value
 from reservations.signed_note import NoteError
 from reservations.statement import Place, Reading, Vocabulary

@@ -10,12 +10,11 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from reservations.datafile import Source
+from reservations.datafile import Day, Source
 from reservations.signed_note import NoteError, open_note, parse_public
 
 #: The doubt that a statement settles.
 SETTLES: Final = "access.unclear"
-Day = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Sentence = Annotated[str, msgspec.Meta(min_length=10)]
 
 

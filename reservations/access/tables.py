@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from reservations.access.selectors import SelectorError, literal_of, xpath_of
-from reservations.datafile import DefinitionError, Fault, Path, Source
+from reservations.datafile import Day, DefinitionError, Fault, Path, Source
 from reservations.definition import Reference
 
 #: Where these files stand among those of the protocols.
@@ -103,7 +103,7 @@ class Answers(_Table, frozen=True, kw_only=True):
 
 
 class _File(_Table, frozen=True, kw_only=True):
-    reviewed: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    reviewed: Day
     sources: tuple[Reference, ...]
     patterns: tuple[Pattern, ...] = ()
     metas: tuple[Tier, ...] = ()

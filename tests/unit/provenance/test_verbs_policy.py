@@ -42,6 +42,8 @@ def test_every_fault_of_every_file_is_named_with_its_line(tmp_path):
     (tmp_path / "policy.toml").write_text(shipped_policy().replace("tries = 3", "tries = 99"), "utf-8")
     (tmp_path / "mine.toml").write_text('id = "mine"\nordr = 1\nreviewed = "soon"\n', "utf-8")
     (tmp_path / "broken.toml").write_text("= 1", "utf-8")
+    (tmp_path / "declarations").mkdir()
+    (tmp_path / "declarations" / "all.jsonl").write_text("not even JSON\n", "utf-8")
     decision = DEMO_DECISION.read_text("utf-8").replace("tier = 1", "tier = 9")
     (tmp_path / "court.toml").write_text(decision, "utf-8")
     code, told = lint(tmp_path)
@@ -49,10 +51,11 @@ def test_every_fault_of_every_file_is_named_with_its_line(tmp_path):
     line = shipped_policy().splitlines().index("tries = 3") + 1
     for expected in (
         f"{tmp_path}/policy.toml:{line}: tries: ",
-        f"{tmp_path}/mine.toml:2: ordr: unknown key; allowed: ",
+        f"{tmp_path}/mine.toml:2: ordr: unknown key; did you mean 'order'? allowed: ",
         f"{tmp_path}/mine.toml:3: reviewed: ",
         f"{tmp_path}/mine.toml:1: steward: missing",
         f"{tmp_path}/broken.toml:1: (file): not valid TOML",
+        f"{tmp_path}/declarations/all.jsonl:1: ",
         "tier",
     ):
         assert expected in told, expected

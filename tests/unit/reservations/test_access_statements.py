@@ -115,7 +115,7 @@ def test_statement_lifts_neither_a_declaration_nor_a_denial_nor_what_staff_close
         ({"note": signed(TEXT.replace("2027-05", "2028-05"))}, "within 366 days"),
         ({"note": signed(TEXT.replace("2027-05", "2026-02"))}, "within 366 days"),
         ({"note": signed(TEXT.replace("site.example", "Site.example")), "host": "Site.example"}, "write site.example"),
-        ({"key_from": "mail"}, "length >= 10"),
+        ({"key_from": "mail"}, "length at least 10"),
     ],
 )
 def test_statement_that_does_not_hold_is_refused_with_its_place(changed, problem):

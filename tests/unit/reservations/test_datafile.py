@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 import pytest
 
-from reservations.datafile import DefinitionError, Source
+from reservations.datafile import Day, DefinitionError, Source
 from reservations.model import Value
 
 
@@ -59,10 +59,39 @@ many = [1, "x"]
     ]
     told = {key: problem for _, key, problem in found}
     assert "at least 1, at most 9" in told["size"]
-    assert told["nmae"] == "unknown key; allowed: inner, name, one, size, values"
+    assert told["nmae"] == "unknown key; did you mean 'name'? allowed: inner, name, one, size, values"
     assert "one of deny, conditional" in told["values.nope"]
     assert "one of one, two" in told["inner[1].word"]
     assert told["name"] == "missing; it must be text"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("size = 10", "10 is not allowed; it must be a whole number (at least 1, at most 9)"),
+        ("inner = 3", "3 is not allowed; it must be a list, each item a table of word, many"),
+        (
+            "many = []",
+            "nothing is not allowed; it must be a list (of length at least 1), each item text (of length at least 2)",
+        ),
+        ('many = [""]', '"" is not allowed; it must be text (of length at least 2)'),
+        ('day = "2026-02-30"', '"2026-02-30" is no day of the calendar; it must be a day, "YYYY-MM-DD"'),
+        ("day = 2026-02-03", '2026-02-03 is no day of the calendar; it must be a day, "YYYY-MM-DD"'),
+        ("day = true", 'true is no day of the calendar; it must be a day, "YYYY-MM-DD"'),
+        (f'size = "{"x" * 100}"', f'"{"x" * 59}... is not allowed; it must be a whole number (at least 1, at most 9)'),
+    ],
+)
+def test_fault_says_what_stands_there_and_what_may(text, problem):
+    class Row(msgspec.Struct, forbid_unknown_fields=True):
+        size: Annotated[int, msgspec.Meta(ge=1, le=9)] = 1
+        inner: tuple[Inner, ...] = ()
+        many: Annotated[tuple[Annotated[str, msgspec.Meta(min_length=2)], ...], msgspec.Meta(min_length=1)] = ("ab",)
+        day: Day = "2026-11-22"
+
+    globals().update(Day=Day)
+    with pytest.raises(DefinitionError) as caught:
+        Source(text, "x.toml").read(Row)
+    assert [fault.problem for fault in caught.value.faults] == [problem]
 
 
 def test_broken_toml_names_its_line():
