@@ -272,7 +272,7 @@ class _Hops(msgspec.Struct, frozen=True):
 
 
 class _Memory:
-    """Structs by name: the newest at hand, all of them in a temporary file, so that memory does not grow."""
+    """Structs by name: the newest at hand, older ones in a temporary file, so that memory does not grow."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
@@ -281,18 +281,21 @@ class _Memory:
             "CREATE TABLE kept (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID; BEGIN"
         )
         self._near: OrderedDict[str, msgspec.Struct] = OrderedDict()
+        self._has_filed = False
 
     def close(self) -> None:
         self._db.close()
 
     def put(self, name: str, value: msgspec.Struct) -> None:
         """Remember; what was there first stays."""
-        if self._db.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (name, _PACK(value))).rowcount:
+        if name not in self._near and (not self._has_filed or self.get(name, type(value)) is None):
             self._keep_near(name, value)
 
     def get(self, name: str, kind: type[_T]) -> _T | None:
         near = self._near.get(name)
         if near is None:
+            if not self._has_filed:
+                return None
             row = self._db.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
             if row is None:
                 return None
@@ -305,7 +308,9 @@ class _Memory:
     def _keep_near(self, name: str, value: msgspec.Struct) -> None:
         self._near[name] = value
         if len(self._near) > _REMEMBERED:
-            self._near.popitem(last=False)
+            oldest, filed = self._near.popitem(last=False)
+            self._db.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (oldest, _PACK(filed)))
+            self._has_filed = True
 
 
 _PACK: Final = msgspec.msgpack.Encoder().encode

@@ -122,6 +122,7 @@ class Rules:
         self.policy = Policy.from_toml(bundle.policy, file=bundle.policy_name)
         self.registry = Registry.load(bundle.protocols, bundle.reviews)
         self.blocklist = blocklist
+        self._free: object = None
 
     @classmethod
     def load(
@@ -182,10 +183,14 @@ class Rules:
 
     def _outside(self, facts: Facts) -> Decision | None:
         """What keeps a URL from being asked for whatever anybody says about it."""
+        asked = (facts.url, facts.at, facts.redirected_from)
+        if asked == self._free:  # the step before was about the same attempt, and nothing kept it
+            return None
         fault = urls.faults(facts.url, self.policy)
-        if fault:
-            return Decision(verdict=Verdict.REFUSED, reason=fault, gate="url")
-        return self.listed(facts)
+        kept = Decision(verdict=Verdict.REFUSED, reason=fault, gate="url") if fault else self.listed(facts)
+        if kept is None:
+            self._free = asked
+        return kept
 
     def listed(self, facts: Facts) -> Decision | None:
         """What the blocklist says of a URL, None when nothing."""

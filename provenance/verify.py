@@ -8,10 +8,11 @@ Needs nothing but the folder, and better also the log's verifier line from somew
 from __future__ import annotations
 
 import fcntl
+import gc
 import math
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +51,8 @@ _PRINTABLE: Final = bytes(range(0x20, 0x7F))
 _MAX_VERIFIER_BYTES: Final = 16_384
 _MAX_SHOWN: Final = 20
 _PROGRESS_LINES: Final = 4_096
+#: New objects between two searches for cycles among them; Python's 700 are less than one decision needs.
+_GARBAGE_AFTER: Final = 50_000
 _KEEP: Final = "Keep the folder as it is and compare it with another copy; this log is not what its writer signed"
 _ROTATE: Final = "If a change of the key broke off, run `knockfirst key rotate` again. Otherwise: "
 _RESUME: Final = "If the crawl was killed, start the same command again: it enters what was interrupted, and seals"
@@ -95,7 +98,7 @@ def verify(
     tell = progress or (lambda _step, _done, _total: None)
     replayed, anchored = level_3(), level_4()
     anchors = Anchors(folder, chain, outside or Outside(), anchored)
-    with closing(Links(out, linkage)) as links, closing(Replay(out, replayed)) as replay:
+    with closing(Links(out, linkage)) as links, closing(Replay(out, replayed)) as replay, _unhurried():
         seeing: list[See] = [links.see] if "L2" in levels else []
         seeing += [replay.see] if "L3" in levels else []
         seeing += [also] if also else []
@@ -113,6 +116,18 @@ def verify(
             report.levels.append(anchored)
             anchors.finish(report.size)
     return report
+
+
+@contextmanager
+def _unhurried() -> Iterator[None]:
+    """Look for cycles of objects more rarely: what is read here makes none, and is let go of at once."""
+    before = gc.get_threshold()
+    if before[0]:  # else somebody has switched it off
+        gc.set_threshold(max(before[0], _GARBAGE_AFTER), *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Integrity:

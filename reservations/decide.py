@@ -8,6 +8,7 @@ enough, and a second, milder statement elsewhere does not cure it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -202,6 +203,7 @@ def combine(
     return combined
 
 
+@cache
 def line_of(category: Category) -> tuple[Category, ...]:
     """A category and its ancestors, the root first."""
     line: tuple[Category, ...] = (category,)
@@ -226,7 +228,7 @@ def licensable(
 
 def closing(standings: Mapping[Category, Standing], category: Category) -> Standing | None:
     """The statement that closes a category: a refusal before what is undeterminable, the root first."""
-    found = [standings[item] for item in line_of(category) if item in standings]
+    found = [standings[item] for item in line_of(category) if item in standings] if standings else ()
     for standing in found:
         if standing.value in CLOSING:
             return standing

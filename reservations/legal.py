@@ -77,7 +77,7 @@ class LegalReader:
             page: the resource, when it is there and is a page.
             may_ask: whether robots.txt of the URL's own origin opens a path to us.
         """
-        known = {key: answer for key, answer in facts.documents.items() if is_legal_key(key)}
+        known = {key: facts.documents[key] for key in facts.documents if key.endswith(MARK)}
         signals: list[Signal] = []
         consulted: dict[str, str] = {}
         missing: dict[str, Missing] = {}

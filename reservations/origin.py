@@ -46,6 +46,7 @@ class Found(NamedTuple):
         named: the documents that the files name.
         retry_after_s: the longest wait that a file's failed answer asks for.
         may_ask: whether robots.txt opens another path of its origin to us.
+        robots: robots.txt, None when it was not read.
     """
 
     signals: tuple[Signal, ...]
@@ -54,6 +55,7 @@ class Found(NamedTuple):
     named: tuple[Named, ...]
     retry_after_s: int
     may_ask: Callable[[str], bool]
+    robots: RobotsTxt | None
 
 
 class Asker(NamedTuple):
@@ -120,6 +122,7 @@ class OriginFiles:
         missing: list[tuple[str, Document]] = []
         named: list[Named] = []
         wait = 0
+        robots: RobotsTxt | None = None
         may_ask = _may_ask(None, asker, facts.url)
         for (vocabulary, document), given in zip(self._wanted, answers, strict=True):
             answer = given if given is not None or may_ask(document.path) else FORBIDDEN
@@ -135,7 +138,8 @@ class OriginFiles:
             if means != "read":
                 continue
             if document.format == "robots_txt":
-                may_ask = _may_ask(self._parsed(answer).text, asker, facts.url)
+                robots = self._parsed(answer).text
+                may_ask = _may_ask(robots, asker, facts.url)
                 signals += self._robots_signals(vocabulary, document, answer, asker, facts.url)
                 named += self._licences(answer, asker, document.path, facts.url)
             elif is_page(answer.body, media_type_of(answer.headers)):
@@ -146,7 +150,7 @@ class OriginFiles:
                 named += policies(vocabulary, stated, facts.url)
         if missing and missing[0][1].format == "robots_txt":
             missing = missing[:1]
-        return Found(tuple(signals), consulted, tuple(missing), tuple(named), wait, may_ask)
+        return Found(tuple(signals), consulted, tuple(missing), tuple(named), wait, may_ask, robots)
 
     def _licences(self, answer: Answer, asker: Asker, path: str, url: str) -> list[Named]:
         """The documents that robots.txt names, to us or to all."""

@@ -136,7 +136,7 @@ class Sight:
         if facts.referrer is not None:
             signals += self._embedding_page(facts, facts.referrer, names, media_type)
         heard = self._named.hear(_now(named, facts), facts, party, found.may_ask)
-        of_site = self._legal.hear(facts, self.robots(facts), html, found.may_ask)
+        of_site = self._legal.hear(facts, found.robots, html, found.may_ask)
         signals += [*heard.signals, *of_site.signals]
         consulted |= {**heard.consulted, **of_site.consulted}
         signals = self._reviews.settle(facts, signals, self._reviewer)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -23,7 +24,8 @@ _MAX_WAIT_S: Final = 7 * 86_400
 _SUFFIX: Final = re.compile(r"\.(php|aspx?|jsp|html?|do|cgi)$")
 
 
-def status_fits(status: int, patterns: Iterable[str]) -> bool:
+@lru_cache(maxsize=4096)
+def status_fits(status: int, patterns: tuple[str, ...]) -> bool:
     """Whether a status is one of "404", "5xx", ..."""
     text = str(status)
     return any(pattern in (text, f"{text[0]}xx") for pattern in patterns)

@@ -39,7 +39,7 @@ _SLICE: Final = re.compile(r".{1,8192}(?=\s|\Z)|.{1,8192}", re.DOTALL)
 _BLANKS: Final = re.compile(r"\s+")
 #: The end of a sentence: not behind an abbreviation or a single letter, not before a number or a section sign.
 _END: Final = re.compile(
-    r"(?<!\b\w)(?<!\bart)(?<!\babs)(?<!\bsec)(?<!\bnr)(?<!\bno)(?<!\bust)(?<!\bgem)(?<!\bsog)(?<!\bpara)"
+    r"(?=[.!?])(?<!\b\w)(?<!\bart)(?<!\babs)(?<!\bsec)(?<!\bnr)(?<!\bno)(?<!\bust)(?<!\bgem)(?<!\bsog)(?<!\bpara)"
     r"(?<=[^\s.!?])[.!?]+[\"'”»)]*\s+(?![\d§(])|[?]\s+|\s[|•·]\s",
     re.IGNORECASE,
 )
@@ -218,9 +218,9 @@ def _spans(regex: re.Pattern[str], text: str) -> list[Span]:
 
 
 def _octets(runs: Iterable[bytes]) -> re.Pattern[bytes]:
-    """Any of some runs of ASCII; short ones not inside of a word."""
-    whole = rb"(?<![a-z0-9])%s(?![a-z0-9])"
-    return re.compile(b"|".join((whole if len(run) <= _SHORT else b"%s") % run for run in runs))
+    """Any of some runs of ASCII; short ones not inside of a word. Letters come first: by them it is searched."""
+    whole = rb"%s(?<![a-z0-9]%s)(?![a-z0-9])"
+    return re.compile(b"|".join(whole % (run, run) if len(run) <= _SHORT else run for run in runs))
 
 
 def _all(phrases: Iterable[re.Pattern[str]], text: str) -> list[Span]:
