@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 import hashlib
 import logging
@@ -26,7 +25,7 @@ from crawler.download.tls import client_context
 from crawler.fleet import Membership
 from crawler.frontier import Lease, open_frontier
 from crawler.frontier.account import Told
-from crawler.frontier.interface import EPOCH, FrontierError, OutdatedError
+from crawler.frontier.interface import EPOCH, Counts, FrontierError, OutdatedError
 from crawler.in_force import RulesInForce
 from crawler.listing import ListRefusedError
 from crawler.masks import Masks
@@ -74,6 +73,7 @@ class Crawl:
         self.knocking: set[asyncio.Task[None]] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self.opened = False
+        self.fault = ""
         self._keeping_up: asyncio.Task[None] | None = None
 
     @classmethod
@@ -239,7 +239,7 @@ class Crawl:
             run=self.file.run,
             masks=self.masks,
             now_ms=now_ms,
-            on_failure=self._stop_fetching,
+            on_failure=self.stop,
             on_durable=self._tell_frontier,
             entered=entered,
         )
@@ -350,7 +350,7 @@ class Crawl:
         if await self.frontier.get(EPOCH) == self.rules.digest:
             return
         if not await fleet.waits_for_list(self.frontier, self.rules):
-            self._stop_fetching(error, "rules_outdated")
+            self.stop(error, "rules_outdated")
             return
         self.logger.warning("%s; waiting for the blocklist build that the others have", error)
         await asyncio.sleep(LOOK_AGAIN_S)
@@ -362,7 +362,7 @@ class Crawl:
         try:
             changed = await self.in_force.renew(self.recorder, ending=lambda: self.visits.closing)
         except BlocklistError as error:
-            self._stop_fetching(error, "blocklist_refused")
+            self.stop(error, "blocklist_refused")
             raise ListRefusedError(str(error)) from error
         if changed:
             listed = self.rules.blocklist
@@ -372,9 +372,11 @@ class Crawl:
             except OutdatedError as error:
                 self.logger.warning("%s", error)  # the next claim is refused, and looks again
 
-    def _stop_fetching(self, error: BaseException, reason: str = "log_failed") -> None:
+    def stop(self, error: BaseException, reason: str = "log_failed") -> None:
+        """Has nothing more fetched, for a fault that the same command may get over later."""
         if not self.opened:
             return  # who opens the crawl hears of it
+        self.fault = self.fault or reason
         self.visits.closing = True
         self.visits.changed.set()
         self.logger.critical("%s; nothing more is fetched", error)
@@ -393,14 +395,12 @@ class Crawl:
         """Gives back what was claimed, seals and signs the log, closes every file."""
         self.visits.closing = True
         try:
-            await self._settle()
-            await self._stop_keeping_up()
-            counts = await self.frontier.counts()
-            left = counts.queued + counts.leased
-            over = {"over_budget": counts.over_budget} if counts.over_budget else {}
+            counts = await self._let_go()
+            over = {"over_budget": counts.over_budget} if counts and counts.over_budget else {}
+            done = reason == "finished" and counts is not None and not counts.queued + counts.leased
             await self.recorder.close(
                 self.options.out,
-                end="finished" if reason == "finished" and not left else "stopped",
+                end="finished" if done else "stopped",
                 counts=self.visits.counts,
                 finals=self.visits.finals,
                 counted=self.visits.counted | over,
@@ -409,12 +409,21 @@ class Crawl:
             await self.client.close()
             await self.frontier.close()
 
-    async def _stop_keeping_up(self) -> None:
-        if self._keeping_up is not None:
-            self._keeping_up.cancel()
-            await asyncio.gather(self._keeping_up, return_exceptions=True)
-            with contextlib.suppress(FrontierError):
+    async def _let_go(self) -> Counts | None:
+        """Ends every lease that can be ended, and says how the frontier stands; None when it is out of reach."""
+        try:
+            await self._settle()
+            counts = await self.frontier.counts()
+            if self._keeping_up is not None:
+                self._keeping_up.cancel()
                 await self.membership.renew(self._tell())  # the last that is heard of this worker
+        except FrontierError as error:
+            self.logger.error("%s What was claimed is asked for by the next start, or by another worker.", error)  # noqa: TRY400
+            return None
+        finally:
+            if self._keeping_up is not None:
+                self._keeping_up.cancel()
+        return counts
 
     async def _settle(self) -> None:
         for task in (*self.knocking, *self.origins.flights()):

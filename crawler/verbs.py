@@ -1,6 +1,7 @@
 """`knockfirst crawl | check | bot-page`: verbs of data teams.
 
-Exit codes: 0 done (of `check`: the page would be kept), 1 not started or not kept, 2 the command was not understood.
+Exit codes: 0 done (of `check`: the page would be kept), 1 not started, stopped by a fault, or not kept, 2 the
+command was not understood.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from scrapy.settings import Settings
 from crawler import frontier_verbs, identity
 from crawler.botpage import bot_page_html
 from crawler.check import Step, check_url
+from crawler.crawl import Crawl
 from crawler.download.addresses import AddressGuard, parse_resolve
 from crawler.download.client import Client
 from crawler.download.tls import client_context
@@ -91,9 +93,10 @@ def crawl(
             raise typer.BadParameter(f"{text!r}: write NAME=VALUE")
         settings.set(name, value, "cmdline")
     process = AsyncCrawlerProcess(settings)
-    process.crawl("web", seeds=seeds, scope=scope, depth=depth)
+    crawler = process.create_crawler("web")
+    process.crawl(crawler, seeds=seeds, scope=scope, depth=depth)
     process.start()
-    raise typer.Exit(1 if process.bootstrap_failed else 0)
+    raise typer.Exit(1 if process.bootstrap_failed or Crawl.of(crawler).fault else 0)
 
 
 def _who(operator: str, contact: str, token: str) -> identity.Identity:

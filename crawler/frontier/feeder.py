@@ -115,8 +115,10 @@ class Feeder:
                     await asyncio.sleep(ROUND_S)
                 elif not await self._wait_for_work():
                     return
-        except (FrontierError, ListRefusedError, RecorderBrokenError):
-            logger.exception("the crawl stops; the same command continues it")
+        except FrontierError as error:
+            crawl.stop(error, "frontier_failed")
+        except (ListRefusedError, RecorderBrokenError):
+            pass  # whoever broke it has stopped the crawl and said so
         finally:
             self._ready.put_nowait(None)
 
