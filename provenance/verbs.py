@@ -6,7 +6,7 @@ Whatever they print came from strangers and goes through `terminal.plain`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -16,9 +16,9 @@ from rich.console import Console
 
 from provenance.anchors import read_outside
 from provenance.answers_table import answers_table
-from provenance.entry import EvidenceEntry, Pointer, timestamp
+from provenance.entry import DecisionEntry, EvidenceEntry, Pointer, RunEntry, timestamp
 from provenance.report import Level, Report
-from provenance.segments import LogError
+from provenance.segments import LogError, read_entries
 from provenance.story import Attempt, Story, is_last_word, story
 from provenance.terminal import plain, progress_bar
 from provenance.together import Together, verify_together
@@ -90,21 +90,35 @@ def verify(
 
 
 def explain(
-    out: Out, url: Annotated[str, typer.Argument(metavar="URL", help="The URL asked about.")], *, as_json: Json = False
+    outs: Outs,
+    url: Annotated[str, typer.Argument(metavar="URL", help="The URL asked about.")],
+    *,
+    as_json: Json = False,
 ) -> None:
     """Say what was decided about a URL and why, with the rule's own line and where the evidence lies.
 
-    Exit codes: 0 the log has the URL, 1 it has not, 2 the log cannot be read.
+    Of a crawl by several workers, give all their folders. Exit codes: 0 a log has the URL, 1 none has, 2 one cannot be
+    read.
     """
     try:
-        told = _story(out / "log", url)
+        told = [(out, _story(out / "log", url)) for out in outs]
+        workers = {out: _worker(out / "log") for out in outs}
     except (OSError, LogError, ValueError) as error:
         _give_up(error)
     if as_json:
-        _print_json(msgspec.to_builtins(told))
+        stories = [msgspec.to_builtins(story_) for _, story_ in told]
+        several = [{"out": str(out)} | story_ for out, story_ in zip(outs, stories, strict=True)]
+        _print_json(stories[0] if len(outs) == 1 else several)
     else:
-        _tell(told)
-    raise typer.Exit(CLEAN if told.attempts else DIFFERENCES)
+        _tell_all([one for one in told if one[1].attempts], workers)
+        if not any(one.attempts for _, one in told):
+            _echo(f"{told[0][1].url}: {_NO_ENTRY[len(outs) > 1]} It was not asked for, or is written otherwise there.")
+        if len(outs) == 1 and any(workers.values()):
+            _echo("", "Other workers may have shared this crawl, each with a log of its own: give all their folders.")
+    raise typer.Exit(CLEAN if any(one.attempts for _, one in told) else DIFFERENCES)
+
+
+_NO_ENTRY: Final = {False: "the log has no entry on it.", True: "none of the logs has an entry on it."}
 
 
 def _give_up(error: Exception) -> NoReturn:
@@ -175,14 +189,29 @@ def _level_lines(level: Level) -> Iterator[str]:
 # -- explain -----------------------------------------------------------------------------------------------------------
 
 
-def _tell(told: Story) -> None:
-    if not told.attempts:
-        _echo(f"{told.url}: the log has no entry on it. It was not asked for, or is written otherwise there.")
-        return
+def _worker(folder: Path) -> str:
+    """The worker that wrote a log, where others may have crawled beside it; else empty."""
+    first = next((entry for _, entry in read_entries(folder)), None)
+    return first.worker if isinstance(first, RunEntry) and first.shared else ""
+
+
+def _tell_all(told: list[tuple[Path, Story]], workers: Mapping[Path, str]) -> None:
+    """The story of each folder; over all of them one last word holds, that of the highest lease."""
+    words = [(one.entry, out) for out, story_ in told for one in story_.attempts if is_last_word(one)]
+    newest = {entry.run: (entry, out) for entry, out in sorted(words, key=lambda word: word[0].lease)}
+    for number, (out, story_) in enumerate(told):
+        if len(workers) > 1:
+            worker = f", worker {workers[out]}" if workers[out] else ""
+            _echo(*([""] if number else []), f"== {out}{worker}")
+        _tell(story_, {run: word for run, word in newest.items() if word[1] != out})
+
+
+def _tell(told: Story, elsewhere: Mapping[str, tuple[DecisionEntry, Path]]) -> None:
+    """`elsewhere`: of a run, the entry that holds and the other folder that it is in."""
     _echo(told.url)
     console = Console()
     for attempt in told.attempts:
-        _echo("", *_attempt_lines(attempt))
+        _echo("", *_attempt_lines(attempt, elsewhere.get(attempt.entry.run)))
         if attempt.protocols:
             console.print(answers_table(attempt.protocols.values()), markup=False, highlight=False)
     for change in told.changes:
@@ -194,9 +223,11 @@ def _echo(*lines: str) -> None:
         typer.echo(plain(line))
 
 
-def _attempt_lines(attempt: Attempt) -> Iterator[str]:
+def _attempt_lines(attempt: Attempt, elsewhere: tuple[DecisionEntry, Path] | None) -> Iterator[str]:
     entry = attempt.entry
-    if is_last_word(attempt):
+    if is_last_word(attempt) and elsewhere:
+        standing = f"Replaced by entry {elsewhere[0].seq} in {elsewhere[1]}, of a newer lease"
+    elif is_last_word(attempt):
         standing = "The last word"
     elif attempt.superseded is not None:
         standing = f"Replaced by entry {attempt.superseded}"
@@ -205,6 +236,7 @@ def _attempt_lines(attempt: Attempt) -> Iterator[str]:
     yield f"{standing}: {entry.verdict}, {entry.reason} (try {entry.attempt}, {entry.ts})"
     for sentence in (*attempt.sentences, *attempt.notes):
         yield f"  {sentence}"
+    yield f"  {_found(entry)}"
     for evidence in attempt.evidence:
         yield f"  evidence: {_evidence(evidence)}"
         for pointer in evidence.warc:
@@ -214,8 +246,19 @@ def _attempt_lines(attempt: Attempt) -> Iterator[str]:
     yield f"  entry {entry.seq}: log/{attempt.file}, line {attempt.line}; rules of entry {entry.config}"
 
 
+def _found(entry: DecisionEntry) -> str:
+    """How the crawl came to the URL."""
+    if entry.src is None:
+        return f"Found by {entry.via}."
+    log = f" of the log of worker {entry.src_log}" if entry.src_log else ""
+    hops = "".join(f"; {hop.url} redirected ({hop.st}) to {hop.to}" for hop in entry.hops)
+    return f"Found by {entry.via} in entry {entry.src}{log}{hops}."
+
+
 def _evidence(entry: EvidenceEntry) -> str:
-    return f"{entry.url}: {entry.outcome}, fetched {timestamp(entry.fetched)} (entry {entry.seq})"
+    worker, _, seq = entry.taken.partition("#")
+    taken = f", copied from entry {seq} of worker {worker}, who asked" if entry.taken else ""
+    return f"{entry.url}: {entry.outcome}, fetched {timestamp(entry.fetched)} (entry {entry.seq}{taken})"
 
 
 def _pointer(pointer: Pointer) -> str:

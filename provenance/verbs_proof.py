@@ -110,7 +110,8 @@ def _sentences(found: Finding) -> Iterator[str]:
             yield f"Proved: up to entry {found.index}, {where} has no entry on {about.url} (site {about.site})."
         case _:
             count = len(found.entries)
-            yield f"Proved: up to entry {found.index}, {where} has {count or 'no'} entries of {about.site}, no others."
+            told = f"{count} entries of {about.site}, no others" if count else f"no entry of {about.site}"
+            yield f"Proved: up to entry {found.index}, {where} has {told}."
             for seq, entry in found.entries:
                 yield from _told(entry) if entry else (f"  entry {seq}: its text was erased",)
     yield f"Signed by {found.key.line()}"

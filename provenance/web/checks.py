@@ -246,8 +246,9 @@ def _before(look: Lookup, entry: DecisionEntry) -> list[Entry]:
     """Entries that the attempt refers to: the redirects that led to it, oldest first; what a revisit repeats."""
     chain: list[Entry] = []
     one: Entry | None = entry
-    while isinstance(one, DecisionEntry) and one.via == "redirect" and one.src is not None and len(chain) < _MAX_HOPS:
-        one = read_entries(look, {one.src}).get(one.src) if one.src < one.seq else None
+    while isinstance(one, DecisionEntry) and one.via == "redirect" and len(chain) < _MAX_HOPS:
+        src = -1 if one.src is None or one.src_log else one.src  # of another log: its own `hops` say it
+        one = read_entries(look, {src}).get(src) if src < one.seq else None
         chain += [one] if one else []
     chain.reverse()
     for pointer in entry.warc:

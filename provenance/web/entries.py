@@ -90,7 +90,7 @@ def _fields(line: bytes) -> str:
 
 def _decision(asked: Asked, found: DecisionEntry, row: Mapping[str, Any]) -> dict[str, Any]:
     look = asked.look
-    src = -1 if found.src is None else found.src
+    src = -1 if found.src is None or found.src_log else found.src
     around = checks.read_entries(look, checks.named_by(found) | {found.config, src})
     evidence = {seq: one for seq, one in around.items() if isinstance(one, EvidenceEntry)}
     config, source = around.get(found.config), around.get(src)

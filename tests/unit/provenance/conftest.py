@@ -88,6 +88,7 @@ class Crawled:
             purposes=(Category.GENAI_TRAIN,),
             spider="web",
             shared=shared,
+            worker=origin.rpartition("/")[2] if shared else "",
             key=self.log.verifier.line(),
         )
         self.rules = out / "log" / "rules" / f"{RULES.digest[7:]}.json"

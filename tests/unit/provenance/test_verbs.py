@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from provenance import verbs
-from provenance.entry import ConfigEntry, LoggedSignal, RedecisionEntry, Weaker
+from provenance.entry import ConfigEntry, EvidenceEntry, LoggedHop, LoggedSignal, RedecisionEntry, Weaker
 from provenance.log import LogWriter
 from reservations.model import Category, Value, Verdict
 
@@ -111,6 +111,38 @@ def test_rules_that_are_gone_are_named_and_nothing_is_made_up(run, whole):
     assert "What each protocol answered cannot be told: log/rules/" in result.stdout
     assert 'says "Disallow: /private"' in result.stdout
     assert json.loads(run("explain", whole, URL, "--json").stdout)["attempts"][0]["protocols"] == {}
+
+
+def test_of_several_workers_the_last_word_of_the_newest_lease_holds(run, new_worker):
+    older, newer = new_worker("w1", 1), new_worker("w2", 100)
+    for worker in (older, newer):
+        seq = worker.kept("https://example.org/a")
+        worker.finish()
+    alone = run("explain", older.out, "https://example.org/a").stdout
+    assert "The last word: kept" in alone
+    assert "Other workers may have shared this crawl" in alone
+    both = run("explain", older.out, newer.out, "https://example.org/a").stdout
+    assert both.count("The last word: kept") == 1
+    assert f"Replaced by entry {seq} in {newer.out}, of a newer lease: kept" in both
+    assert both.index(f"== {older.out}, worker w1") < both.index(f"== {newer.out}, worker w2")
+    found = json.loads(run("explain", older.out, newer.out, "https://example.org/a", "--json").stdout)
+    assert [one["out"] for one in found] == [str(older.out), str(newer.out)]
+    nowhere = run("explain", older.out, newer.out, "https://example.org/nowhere")
+    assert (nowhere.exit_code, "none of the logs has an entry on it" in nowhere.stdout) == (1, True)
+
+
+def test_what_stands_in_another_workers_log_is_said_to(run, new_worker):
+    worker = new_worker("w1", 1)
+    document = worker.enter(
+        EvidenceEntry, key="/robots.txt", url="https://example.org/robots.txt", authority="https://example.org",
+        outcome="404", fetched=0, expires=0, taken="w2#7",
+    )  # fmt: skip
+    hop = LoggedHop(url="https://example.org/old", st=301, to=URL)
+    worker.decide(url=URL, via="redirect", src=9, src_log="w2", hops=(hop,), consulted={"/robots.txt": document})
+    worker.finish()
+    told = run("explain", worker.out, URL).stdout
+    assert "Found by redirect in entry 9 of the log of worker w2; https://example.org/old redirected (301) to" in told
+    assert f"(entry {document}, copied from entry 7 of worker w2, who asked)" in told
 
 
 def test_url_in_another_spelling_is_found(run, whole):
