@@ -235,8 +235,8 @@ class Origins:
         self._held_bytes += origin.size()
         one_by_one = self._remembering.setdefault(authority, asyncio.Lock())
         async with one_by_one:  # or an answer less might be written after one more
-            latest = max(document.expires for document in origin.documents.values())
-            await self._frontier.remember_origin(authority, isal_zlib.compress(_encode(origin), 1), latest / 1000)
+            until = self._now_ms() + LIFETIME_MS  # also of what is used for less long: its tries are counted on
+            await self._frontier.remember_origin(authority, isal_zlib.compress(_encode(origin), 1), until / 1000)
         self._shrink()
 
     async def _fetch(self, wants: Wants, authority: str, tries: int) -> tuple[Answer, list[Fetched]]:
