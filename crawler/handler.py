@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 from scrapy import Request
@@ -14,10 +15,13 @@ from w3lib.encoding import html_body_declared_encoding, http_content_type_encodi
 from crawler.crawl import Crawl
 from crawler.download.client import Body, Exchange
 from crawler.fleet import LeaseLostError
+from crawler.frontier.interface import FrontierError
 from crawler.recorder import RecorderBrokenError
 from crawler.visit import NotKeptError, Visit
 from reservations.decide import TEASER
 from reservations.model import Verdict
+
+logger = logging.getLogger(__name__)
 
 LEASE_KEY: Final = "knockfirst_lease"
 _WISHES: Final = ("Accept", "Accept-Language")
@@ -28,7 +32,7 @@ class NotLeasedError(IgnoreRequest):
 
 
 class NotRecordedError(IgnoreRequest):
-    """The page was dropped: writing failed, and the crawl stops, or its host is another worker's by now."""
+    """The page was dropped: log or frontier failed, and the crawl stops, or its host is another worker's by now."""
 
 
 class DoorHandler(BaseDownloadHandler):
@@ -42,7 +46,7 @@ class DoorHandler(BaseDownloadHandler):
         Raises:
             NotKeptError: it was not kept; the entry in the log says why.
             NotLeasedError: the request came by another way than the frontier.
-            NotRecordedError: the log or a WARC file cannot be written, or the lease ran out; it has been said where.
+            NotRecordedError: log, WARC file or frontier failed, or the lease ran out; it has been said where.
         """
         crawl = Crawl.of(self.crawler)
         visit = crawl.visits.get(request.meta.get(LEASE_KEY, -1))
@@ -54,14 +58,17 @@ class DoorHandler(BaseDownloadHandler):
             )
         try:
             passage = await crawl.visits.attend(visit, _wishes(visit))
-        except (LeaseLostError, RecorderBrokenError) as error:
+        except (FrontierError, LeaseLostError, RecorderBrokenError) as error:
             raise NotRecordedError(str(error)) from error
         stored = passage.decision.verdict in (Verdict.KEPT, Verdict.UNCHANGED) and passage.decision.reason != TEASER
         if stored and passage.fetched is not None and passage.fetched.body is not None:
             return response_of(request, passage.fetched.exchange, passage.fetched.body)
         if visit.request is not None and passage.decision.verdict not in (Verdict.REDIRECTED, Verdict.DEFERRED):
             visit.request.errback = visit.errback  # only the last word on a URL is an error to a spider
-        await crawl.visits.finish(visit)
+        try:
+            await crawl.visits.finish(visit)
+        except FrontierError as error:
+            logger.warning("%s: entered, and its lease is open still: %s", request.url, error)
         raise NotKeptError(passage)
 
 
