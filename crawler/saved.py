@@ -10,6 +10,7 @@ import gzip
 import mimetypes
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, Final, cast
 from urllib.parse import urlsplit
@@ -29,6 +30,8 @@ _MAX_DOCUMENT: Final = 1 << 20
 _LICENCES: Final = (".rsl", ".xml", ".json")
 _ABSENT: Final = 404
 _STEPS: Final = 64
+#: Records of a WARC file that one check looks at.
+MOST_SAVED: Final = 1000
 _LENGTH: Final = re.compile(rb"(?im)^content-length:[ \t]*(\d{1,15})[ \t]*\r?$")
 _TARGET: Final = re.compile(rb"(?im)^warc-target-uri:[ \t]*<?([^\s>]+)>?[ \t]*\r?$")
 _RESPONSE: Final = re.compile(rb"(?im)^warc-type:[ \t]*response[ \t]*\r?$")
@@ -145,18 +148,35 @@ def _response(target: str, block: bytes) -> Saved | None:
 
 
 def decide(saved: Saved, rules: Rules, documents: dict[str, Answer], at: int) -> Checked:
-    """What a crawl would have decided, with the documents given by absolute URL; others count as absent."""
-    facts = Facts(url=saved.url, attempt=rules.policy.tries, at=at)
-    missing: list[str] = []
+    """What a crawl would have decided, with the documents given by absolute URL; others count as absent.
+
+    A crawl that is refused by a file of the origin never sees the page. What is saved can be looked at all the same: it
+    changes nothing in the verdict, and every protocol's answer is told.
+    """
+    missing: dict[str, None] = {}
+    start = Facts(url=saved.url, attempt=rules.policy.tries, at=at)
+    decision, facts = _follow(start, saved, rules, documents, missing)
+    if facts.body is None:
+        whole = msgspec.structs.replace(facts, head=saved.head, body=saved.body)
+        seen, facts = _follow(whole, saved, rules, documents, missing)
+        answers = {name: getattr(seen, name) for name in ("signals", "consulted", "strict", "effective")}
+        decision = msgspec.structs.replace(decision, **answers)
+    return Checked(saved.url, decision, facts, tuple(missing))
+
+
+def _follow(
+    facts: Facts, saved: Saved, rules: Rules, documents: dict[str, Answer], missing: dict[str, None]
+) -> tuple[Decision, Facts]:
+    """From facts to a decision, giving the rules what they want; what nobody saved is noted in `missing`."""
     for _ in range(_STEPS):
         wants = rules.examine(facts)
         if isinstance(wants, Decision):
-            return Checked(saved.url, wants, facts, tuple(missing))
+            return wants, facts
         facts = _learn(facts, wants, saved, documents, missing)
     raise SavedError(f"{saved.url}: the rules go in circles")
 
 
-def _learn(facts: Facts, wants: Wants, saved: Saved, documents: dict[str, Answer], missing: list[str]) -> Facts:
+def _learn(facts: Facts, wants: Wants, saved: Saved, documents: dict[str, Answer], missing: dict[str, None]) -> Facts:
     match wants.what:
         case Want.HEAD:
             return msgspec.structs.replace(facts, head=saved.head)
@@ -166,17 +186,31 @@ def _learn(facts: Facts, wants: Wants, saved: Saved, documents: dict[str, Answer
             found = dict(facts.documents)
             for one in (wants, *wants.beside):
                 if one.url not in documents:
-                    missing.append(one.url)
+                    missing[one.url] = None
                 found[one.key] = documents.get(one.url) or Answer(url=one.url, status=_ABSENT)
             return msgspec.structs.replace(facts, documents=found)
 
 
-def documents_in(path: Path, rules: Rules) -> dict[str, Answer]:
-    """The documents of origins that a WARC file holds, by absolute URL: the newest of each."""
-    paths = frozenset(document.path for document in rules.registry.documents)
-    return {
-        saved.url: Answer(url=saved.url, status=saved.head.status, headers=saved.head.headers, body=saved.body)
+def is_document(url: str, rules: Rules) -> bool:
+    """Whether a URL is that of a file of its origin (robots.txt and its kin): it speaks of pages, and is none."""
+    return urlsplit(url).path in {document.path for document in rules.registry.documents}
+
+
+def documents_in(path: Path, rules: Rules, at: int) -> dict[str, Answer]:
+    """The documents that a WARC file holds, by absolute URL, the newest of each: files of origins, licences, terms.
+
+    Which pages are a site's terms only its other pages say: so the file is gone through twice.
+    """
+    documents = {
+        saved.url: _answer(saved)
         for saved in read_warc(path)
-        if len(saved.body) <= _MAX_DOCUMENT
-        and (urlsplit(saved.url).path in paths or urlsplit(saved.url).path.endswith(_LICENCES))
+        if is_document(saved.url, rules) or urlsplit(saved.url).path.endswith(_LICENCES)
     }
+    pages = islice((saved for saved in read_warc(path) if not is_document(saved.url, rules)), MOST_SAVED)
+    wanted = {url for saved in pages for url in decide(saved, rules, documents, at).not_saved}
+    found = {saved.url: _answer(saved) for saved in read_warc(path) if saved.url in wanted}
+    return {**found, **documents}
+
+
+def _answer(saved: Saved) -> Answer:
+    return Answer(url=saved.url, status=saved.head.status, headers=saved.head.headers, body=saved.body[:_MAX_DOCUMENT])

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import typer
@@ -29,7 +29,19 @@ from crawler.crawl import Crawl
 from crawler.download.addresses import AddressGuard, parse_resolve
 from crawler.download.client import Client
 from crawler.download.tls import client_context
-from crawler.saved import Checked, Saved, SavedError, decide, documents_in, is_warc, read_file, read_warc, rules_beside
+from crawler.saved import (
+    MOST_SAVED,
+    Checked,
+    Saved,
+    SavedError,
+    decide,
+    documents_in,
+    is_document,
+    is_warc,
+    read_file,
+    read_warc,
+    rules_beside,
+)
 from provenance.answers_table import answers_table
 from provenance.rules import Rules
 from provenance.terminal import plain
@@ -38,9 +50,6 @@ from reservations.datafile import DefinitionError
 from reservations.explain import sentences
 from reservations.model import Decision, Facts, Verdict
 from reservations.urls import UrlError, canonical_url
-
-#: Records of a WARC file that one check looks at.
-_MOST_SAVED: Final = 1000
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 Operator = Annotated[str, typer.Option(envvar="KNOCKFIRST_OPERATOR", help="Who answers for the crawl.")]
@@ -211,14 +220,15 @@ def _check_saved(path: Path, rules: Rules, url: str, media_type: str, *, as_json
     console = Console()
     listed: Iterator[Saved]
     if is_warc(path):
-        documents = documents_in(path, rules)
-        listed = (one for one in read_warc(path) if not wanted or one.url == wanted)
+        documents = documents_in(path, rules, _now_ms())
+        pages = (one for one in read_warc(path) if wanted or not is_document(one.url, rules))
+        listed = (one for one in pages if not wanted or one.url == wanted)
     else:
         documents = {}
         rules = rules_beside(path, rules)
         listed = iter([read_file(path, wanted or "https://saved.invalid/", media_type)])
     verdicts = []
-    for one in islice(listed, _MOST_SAVED):
+    for one in islice(listed, MOST_SAVED):
         checked = decide(one, rules, documents, _now_ms())
         verdicts.append(checked.decision.verdict)
         in_scope = checked.decision.reason != "scope.media-type"
@@ -226,6 +236,8 @@ def _check_saved(path: Path, rules: Rules, url: str, media_type: str, *, as_json
             checked = decide(one, _of_any_type(rules), documents, _now_ms())
         if not (in_scope or as_json):
             typer.echo("A crawl under this policy asks for no file of this media type. If it did:")
+        elif not as_json:
+            typer.echo("What a crawl would have made of it:")
         _show(console, rules, checked, as_json=as_json, in_scope=in_scope)
     if not verdicts:
         raise SavedError(f"{path}: holds no response" + (f" from {wanted}" if wanted else ""))

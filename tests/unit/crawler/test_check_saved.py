@@ -75,11 +75,34 @@ def test_responses_of_a_warc_file_are_decided_on_with_its_own_robots_txt(tmp_pat
         (URL, "refused"),
         ("https://site.example/b", "aborted"),
         ("https://other.example/", "kept"),
-        ("https://site.example/robots.txt", "kept"),
     ]
     assert "https://site.example/robots.txt" not in told[0]["not_saved"]
-    code, told = check(path, "--url", "https://other.example/")
-    assert (code, len(told)) == (0, 1)
+    for url in ("https://other.example/", "https://site.example/robots.txt"):
+        code, told = check(path, "--url", url)
+        assert (code, len(told)) == (0, 1)
+
+
+def test_page_of_a_warc_file_speaks_too_though_robots_txt_would_have_kept_a_crawl_away(tmp_path):
+    path = warc(
+        tmp_path,
+        record(URL, PAGE.format(head='<meta name="tdm-reservation" content="1">'), "Content-Type: text/html"),
+        record("https://site.example/robots.txt", "User-agent: *\nDisallow: /a\n", "Content-Type: text/plain"),
+    )
+    code, [told] = check(path)
+    assert code == 1
+    assert (told["decision"]["verdict"], told["decision"]["reason"]) == ("refused", "robots.disallow")
+    assert told["protocols"]["rfc9309"]["decisive"]
+    assert told["protocols"]["tdmrep"]["weight"] == "closes"
+
+
+def test_terms_that_a_page_links_to_are_read_where_the_warc_file_holds_them(tmp_path):
+    terms = PAGE.format(head="") + "Text and data mining under Article 4 of Directive (EU) 2019/790 is reserved."
+    page = record(URL, PAGE.format(head="") + '<a href="/legal">Terms of use</a>', "Content-Type: text/html")
+    code, [told] = check(warc(tmp_path, page))
+    assert (code, told["not_saved"][-1]) == (0, "https://site.example/legal")
+    both = warc(tmp_path, page, record("https://site.example/legal", terms, "Content-Type: text/html"))
+    code, [told] = check(both, "--url", URL)
+    assert (told["decision"]["verdict"], told["decision"]["reason"]) == ("discarded", "language.reservation")
 
 
 @pytest.mark.parametrize(
