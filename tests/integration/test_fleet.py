@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 import pytest
-from support.site import Reply, page
+from support.site import Reply, page, robots
 
 from benchmarks.fleet_rounds import Harm, a_round
 from blocklists.signing import StaffKey
@@ -30,6 +31,7 @@ from provenance.together import verify_together
 pytestmark = pytest.mark.crawl
 
 EU_GPAI = files("reservations").joinpath("policies", "eu-gpai.toml").read_text("utf-8")
+KILL_AT = Path(__file__).parents[1] / "support" / "kill_at.py"
 STAFF = StaffKey.new("lists.example/a.berg")
 LISTED = """
 id = "dc-example-1"
@@ -177,6 +179,27 @@ def test_worker_stopped_past_its_lease_writes_nothing_of_the_page_but_an_interru
     assert taken == msgspec.json.decode((workers.out("first") / "crawl.json").read_bytes(), type=CrawlFile).worker
     replay = next(level for level in workers.assert_clean("first", "second")["second"].levels if level.name == "L3")
     assert replay.counts["read again from bytes"] == 2, "evidence that was taken over is evidence"
+
+
+def test_sitemaps_of_an_origin_whose_learner_is_gone_are_read_by_another(fleet):
+    web = {"a.example": {"/": page(), "/leaf": page(text="A leaf.")}}
+    workers = fleet(web, "a.example/")
+    web["a.example"]["/robots.txt"] = robots(f"Sitemap: {workers.site.url('a.example/map.xml')}\n")
+    leaf = f"<urlset><url><loc>{workers.site.url('a.example/leaf')}</loc></url></urlset>"
+    web["a.example"]["/map.xml"] = Reply(leaf, headers={"Content-Type": "application/xml"})
+    second_push = [
+        sys.executable,
+        str(KILL_AT),
+        "crawler.frontier.sqlite:SqliteFrontier.push",
+        "2",
+        "before",
+        "SIGKILL",
+    ]
+    killed = workers.crawl.run([*second_push, *workers.command("gone", KNOCKFIRST_LEASE=1)[3:]])
+    assert killed.returncode == -9
+    ran = workers.crawl.run(workers.command("next", KNOCKFIRST_LEASE=1))
+    assert ran.returncode == 0, ran.stderr
+    assert sorted(workers.site.pages("a.example")) == ["/", "/leaf", "/map.xml"]
 
 
 class Lists:
