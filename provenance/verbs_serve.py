@@ -64,7 +64,10 @@ def serve(
     except SystemExit:
         raise typer.Exit(_CANNOT) from None
     socket.listen()  # from here on a browser that comes too early waits
-    typer.echo(plain(f"{len(shelf)} logs at http://{_shown(bind)}:{socket.getsockname()[1]}/  (Ctrl-C ends)"))
+    for book in shelf:
+        typer.echo(plain(f"{book.out}: index in {book.index}"), err=True)
+    logs = "1 log" if len(shelf) == 1 else f"{len(shelf)} logs"
+    typer.echo(plain(f"{logs} at http://{_shown(bind)}:{socket.getsockname()[1]}/  (Ctrl-C ends)"))
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[socket])
 

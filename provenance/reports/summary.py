@@ -341,7 +341,8 @@ def _blocklist(tallies: list[Tally], every: list[Row]) -> Section:
 
 
 def _list_sentence(config: ConfigEntry) -> str:
-    behind = f"{len(config.sources)} decisions or lists behind it"
+    count = len(config.sources)
+    behind = f"{count} {'decision or list' if count == 1 else 'decisions or lists'} behind it"
     return f"Blocklist {config.blocklist_version} ({config.blocklist}), {behind}."
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
-from provenance.entry import ConfigEntry, DecisionEntry, Entry, EvidenceEntry, RedecisionEntry
+from provenance.entry import ConfigEntry, DecisionEntry, Entry, EvidenceEntry, RedecisionEntry, RunEntry
 from provenance.kept_rules import RulesError
 from provenance.material import Gone, Material, Reader, Records
 from provenance.message import MessageError, read_head
@@ -91,9 +91,9 @@ def _fields(line: bytes) -> str:
 def _decision(asked: Asked, found: DecisionEntry, row: Mapping[str, Any]) -> dict[str, Any]:
     look = asked.look
     src = -1 if found.src is None or found.src_log else found.src
-    around = checks.read_entries(look, checks.named_by(found) | {found.config, src})
+    around = checks.read_entries(look, checks.named_by(found) | {found.config, src, 0})
     evidence = {seq: one for seq, one in around.items() if isinstance(one, EvidenceEntry)}
-    config, source = around.get(found.config), around.get(src)
+    config, source, first = around.get(found.config), around.get(src), around.get(0)
     decision = decision_of(found, evidence)
     answers, described, note = _answers(asked.book, decision, config)
     named = {key: seq for key, seq in found.consulted.items() if isinstance(seq, int) and seq in evidence}
@@ -104,6 +104,7 @@ def _decision(asked: Asked, found: DecisionEntry, row: Mapping[str, Any]) -> dic
         "entry": found,
         "sentences": sentences(decision, found.url, described),
         "standing": _standing(found, row),
+        "shared": isinstance(first, RunEntry) and first.shared,
         "rungs": list(ladder(found, evidence)),
         "texts": list(archived.texts(found.signals, named, left)),
         "answers": [answer for answer in answers if answer.weight is not Weight.SILENT],
