@@ -63,9 +63,10 @@ _HIDING: Final = frozenset({"template", "textarea", "title", "script", "style", 
 HTTP_EQUIV: Final = b"http-equiv"
 ITEMPROP: Final = b"itemprop"
 BASE: Final = b"<base"
+ROLE: Final = b"role"
 REFERENCE: Final = b"&"
 SIGNS: Final = ("©".encode(), "℗".encode(), b"(c) 2", b"opyright")
-MARKS: Final = Needles((HTTP_EQUIV, ITEMPROP, BASE, REFERENCE, *SIGNS))
+MARKS: Final = Needles((HTTP_EQUIV, ITEMPROP, BASE, ROLE, REFERENCE, *SIGNS))
 
 
 class Meta(NamedTuple):

@@ -7,7 +7,7 @@ by a part of its path ("/legal/terms-of-use") or by the few words it shows ("Ter
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import unescape
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -22,7 +22,7 @@ _MOST_LINKS: Final = 400
 _LONG_LINK: Final = 2048
 _LEAST_RUN: Final = 3
 _RUN: Final = re.compile(rb"[a-z0-9\x80-\xff]+")
-_STARTS: Final = (b"<a ", b"<a\n", b"<area ", b"<link ")
+_STARTS: Final = (b"<link ", b"<a ", b"<a\n", b"<area ")
 _LINK: Final = re.compile(
     rb"<(a|area|link)\s((?:[^>\"']|\"[^\"]*+\"|'[^']*+')*+)>(?:([^<]*(?:<(?!/a\b|a\s)[^<]*)*))?", re.IGNORECASE
 )
@@ -74,23 +74,32 @@ class LegalWords:
         if places.keys().isdisjoint(self.needles.words):
             return []
         base = _base(page, url) if page.holds(BASE) else url
-        found = [link for shown in _links(page, self.needles, places) if (link := self._link(shown, base))]
-        return _chosen(found, url)
+        return self._chosen(_links(page, self.needles, places), base, url)
 
     def in_text(self, text: str, url: str) -> list[LegalLink]:
         """The same among the URLs that stand in a text."""
         shown = (_Shown("a", match[0].rstrip(".,;"), "", "") for match in _URL.finditer(text))
-        return _chosen([link for one in shown if (link := self._link(one, url))], url)
+        return self._chosen(shown, url, url)
 
-    def _link(self, link: _Shown, base: str) -> LegalLink | None:
-        """What a link leads to, when it is such a page; what `<link>` loads is none by its path alone."""
-        shown = _joined(link.text)
-        if shown.count("-") >= self._most_words:
-            shown = ""
+    def _chosen(self, links: Iterable[_Shown], base: str, url: str) -> list[LegalLink]:
+        """Those that lead to such pages of the URL's own host, each once; the resource itself is none."""
+        host, best = _host(url), dict[str, LegalLink]()
+        for link in sorted(found for shown in links if (found := self._link(shown, base, host))):
+            if link.url != url:
+                best.setdefault(link.url, link)
+        return list(best.values())
+
+    def _link(self, link: _Shown, base: str, host: str) -> LegalLink | None:
+        """What a link leads to, when it is such a page of a host; what `<link>` loads is none by its path alone."""
         try:
             url = canonical_url(link.href, base)
         except UrlError:
             return None
+        if _host(url) != host:
+            return None
+        shown = _joined(link.text)
+        if shown.count("-") >= self._most_words:
+            shown = ""
         path = [joined for part in _segments(url) if (joined := _joined(part))]
         if any(map(self._not.search, (*path, shown))):
             return None
@@ -109,7 +118,9 @@ def _links(page: HtmlPage, needles: Needles, places: Places) -> Iterator[_Shown]
     """The links around the places where words stand."""
     octets, seen = page.lower, set[int]()
     for at in sorted(at for word in needles.words & places.keys() for at in places[word]):
-        start = max(octets.rfind(begin, max(0, at - _LONG_LINK), at) for begin in _STARTS)
+        start = -1
+        for begin in _STARTS:  # the nearest of all
+            start = max(start, octets.rfind(begin, max(0, at - _LONG_LINK, start), at))
         if start < 0 or start in seen:
             continue
         seen.add(start)
@@ -121,15 +132,6 @@ def _links(page: HtmlPage, needles: Needles, places: Places) -> Iterator[_Shown]
         said = {match[1].lower(): match[2] or match[3] or match[4] or b"" for match in _ATTRIBUTE.finditer(link[2])}
         tag, href, relation = link[1].lower().decode(), _text(said.get(b"href", b"")), _text(said.get(b"rel", b""))
         yield _Shown(tag, href.strip(), relation, _TAG.sub(" ", _text(link[3] or b"")) if tag == "a" else "")
-
-
-def _chosen(found: list[LegalLink], url: str) -> list[LegalLink]:
-    """Those of the URL's own host, each URL once, the surest first; the resource itself is none."""
-    host, best = _host(url), dict[str, LegalLink]()
-    for link in sorted(found):
-        if link.url != url and link.url.startswith(("http://", "https://")) and _host(link.url) == host:
-            best.setdefault(link.url, link)
-    return list(best.values())
 
 
 def _host(url: str) -> str:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from lxml import etree
 
 from reservations.model import Signal
-from reservations.readers.html import REFERENCE, SIGNS, HtmlPage, is_hidden
+from reservations.readers.html import REFERENCE, ROLE, SIGNS, HtmlPage, is_hidden
 from reservations.readers.language import LanguageReader
 from reservations.readers.legal_links import LegalWords
 from reservations.readers.markup import Sought, needles_of, read_markup
@@ -250,7 +250,9 @@ class _Notices:
 
     def _is_marked(self, page: HtmlPage, root: etree._Element) -> bool:
         """Whether a class, id or role might say where something stands; if none does, tags alone do."""
-        if _ROLES(root) or (len(page.octets) >= _MOST_ELEMENTS and _COUNT(root) >= _MOST_ELEMENTS):
+        if (page.holds(ROLE) and _ROLES(root)) or (
+            len(page.octets) >= _MOST_ELEMENTS and _COUNT(root) >= _MOST_ELEMENTS
+        ):
             return True
         return not all(self._places.isdisjoint(_split(said)) for said in {*_CLASSES(root), *_IDS(root)})
 
