@@ -21,7 +21,7 @@ from support.handmade import handmade
 from support.pages import serving_pages
 
 from provenance import keys
-from provenance.entry import DecisionEntry, EvidenceEntry, Http, LoggedSignal
+from provenance.entry import DecisionEntry, EvidenceEntry, Http, LoggedHop, LoggedSignal
 from provenance.log import read_entries
 from provenance.proof import check
 from provenance.story import story
@@ -95,11 +95,18 @@ def hostile(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """What a crawl has written that is not at its end."""
+    """What one of several workers has written that is not at its end."""
     folder = tmp_path_factory.mktemp("running")
-    made = handmade().Crawled(folder / "running", keys.generate(folder / "key"))
+    made = handmade().Crawled(folder / "running", keys.generate(folder / "key"), "crawler.example.org/w1", shared=True)
     made.decide(url="https://example.org/first", site="example.org")
+    hop = LoggedHop(url="https://example.org/old", st=301, to="https://example.org/new")
+    made.led = made.kept("https://example.org/new", via="redirect", src=2, src_log="w2", hops=(hop,))
+    made.took = made.enter(
+        EvidenceEntry, key="/robots.txt", url="https://taken.example/robots.txt", authority="https://taken.example",
+        outcome="404", st=404, fetched=0, expires=0, taken="w2#7",
+    )  # fmt: skip
     made.log.sync()
+    made.log.checkpoint()
     yield made
     made.log.close()
 
@@ -493,3 +500,16 @@ def test_entries_of_a_running_crawl_come_into_the_pages(pages, running):
     began = time.monotonic()
     while "hxxps://example.org/second" not in get(pages, "/running/attempts")[0]:
         assert time.monotonic() - began < 60
+
+
+def test_what_stands_in_another_workers_log_is_shown_and_verified_as_that(page, running):
+    page.goto(f"/running/entry/{running.led}")
+    shown = page.inner_text("main")
+    assert "the last word on this URL in this log; other workers have logs of their own" in shown
+    assert "redirect in entry 2 of another worker's log, w2" in shown
+    assert "301 from https://example.org/old to https://example.org/new" in " ".join(shown.split())
+    page.click("text=Verify this entry")
+    page.wait_for_selector("#verified")
+    assert results(page) == ["Good", "Good", "Good"]
+    page.goto(f"/running/entry/{running.took}")
+    assert "from another worker, who asked and entered it as w2#7" in page.inner_text("main")
