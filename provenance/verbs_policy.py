@@ -9,9 +9,10 @@ import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -20,11 +21,17 @@ from provenance.lint import UnreadableError, lint_paths, lint_shipped
 from provenance.rules import added_protocols, shipped_policy, shipped_protocols
 from provenance.terminal import plain
 from reservations.datafile import DefinitionError
+from reservations.definition import Protocol
 from reservations.matrix import matrix
 from reservations.overlay import merge
 from reservations.policy import Policy
 from reservations.registry import Registry
 from reservations.vectors import run_access, run_reservation, run_robots
+
+#: Kinds of carriers of which a protocol may have many, each with a name.
+_KINDS: Final = frozenset({"header", "meta", "link", "schema", "property", "assertion", "file", "XML", "robots.txt"})
+#: Columns that are not broken.
+_WHOLE: Final = frozenset({"id", "protocol", "reviewed"})
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
@@ -98,12 +105,14 @@ def vectors(
             if disagreement is None:
                 passed += 1
             else:
-                failed.append({"file": str(path), "id": case.get("id", "?"), "disagreement": disagreement})
+                told = {"id": case.get("id", "?"), "why": case.get("why", ""), "disagreement": disagreement}
+                failed.append({"file": str(path), **told})
     if as_json:
         typer.echo(json.dumps({"passed": passed, "failed": failed}))
     else:
         for item in failed:
-            typer.echo(f"{item['file']}: {item['id']}: {item['disagreement']}")
+            typer.echo(plain(f"{item['file']}: {item['id']}" + (f" ({item['why']})" if item["why"] else "")))
+            typer.echo("".join(f"  {plain(line)}\n" for line in item["disagreement"].split("; ")), nl=False)
         typer.echo(f"{passed} passed, {len(failed)} failed")
     raise typer.Exit(1 if failed else 0)
 
@@ -134,22 +143,37 @@ def protocols(
         return
     title = f"protocols in force, {registry.digest[:19]}..."
     if as_matrix:
-        _print(title, [{"id": name, **cells} for name, cells in binds.items()])
+        narrow = {name: {use.replace("-", "-\n"): cell for use, cell in cells.items()} for name, cells in binds.items()}
+        _print(title, [{"id": name, **cells} for name, cells in narrow.items()])
         typer.echo("B: binds by default; b: binds in profile strict only; -: silent")
     else:
-        _print(title, [_dated(item.row(), stale=item.id in stale) for item in registry.protocols])
+        _print(title, [_listed(item, stale=item.id in stale) for item in registry.protocols])
     if stale:
         typer.echo(f"Not reviewed for more than {stale_after} days: {', '.join(sorted(stale))}")
 
 
-def _dated(row: dict[str, str], *, stale: bool) -> dict[str, str]:
-    return {**row, "reviewed": row["reviewed"] + " (stale)" * stale}
+def _listed(protocol: Protocol, *, stale: bool) -> dict[str, str]:
+    """A protocol in as few columns as a terminal has room for; carriers of one kind after its name."""
+    kinds: dict[str, list[str]] = {}
+    for carrier in protocol.carriers():
+        kind, _, name = carrier.partition(" ")
+        if kind in _KINDS:
+            kinds.setdefault(kind, []).append(name)
+        else:
+            kinds[carrier] = []
+    return {
+        "protocol": protocol.id,
+        "version": f"{protocol.name}: {protocol.version}, {protocol.date}",
+        "read in": "\n".join(f"{kind} {', '.join(names)}".strip() for kind, names in kinds.items()),
+        "reviewed": protocol.reviewed + "\n(stale)" * stale,
+    }
 
 
 def _print(title: str, rows: list[dict[str, str]]) -> None:
-    table = Table(title=title, title_justify="left")
+    """A table of which nothing is cut off."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in rows[0]:
-        table.add_column(column)
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:
-        table.add_row(*(plain(value) for value in row.values()))
-    Console().print(table)
+        table.add_row(*("\n".join(map(plain, value.split("\n"))) for value in row.values()))
+    Console().print(table, highlight=False)

@@ -23,6 +23,8 @@ from reservations.registry import Registry, Values
 Case = Mapping[str, Any]
 
 _DAY: Final = "2026-11-22"
+#: What a case of kind `reservation` can expect.
+_EXPECTED: Final = ("strict", "effective", "crawl", "issues", "outcome")
 _DEFAULT_TOKEN: Final = "ExampleBot"
 _MAX_REDIRECTS: Final = 5
 _ABSENT: Final = Answer(url="", status=404)
@@ -55,7 +57,8 @@ def run_robots(case: Case) -> str | None:
 def run_reservation(case: Case, registry: Registry, policy: Policy) -> str | None:
     """A case of kind `reservation`; `policy` is the default that the case's settings change.
 
-    `declarations` of a case: files of declarations that the operator keeps, name to text.
+    `declarations` of a case: files of declarations that the operator keeps, name to text. `outcome` that is expected:
+    what becomes of the URL, as a verdict ("refused") or with its reason ("refused aipref.train-ai").
     """
     settings = case.get("settings", {})
     policy = msgspec.structs.replace(
@@ -140,12 +143,14 @@ def _wrong_besides(expect: Case, facts: Facts, registry: Registry, policy: Polic
     if "issues" in expect:
         seen = {issue for signal in registry.signals(facts, policy, token) for issue in signal.issues}
         if missing := sorted(set(expect["issues"]) - seen):
-            wrong.append(f"issues: missing {', '.join(missing)}; seen {', '.join(sorted(seen)) or 'none'}")
+            wrong.append(f"issues: missing {', '.join(missing)}, seen {', '.join(sorted(seen)) or 'none'}")
     if "outcome" in expect:
         came = _visit(facts, registry, policy, token)
-        verdict = came.verdict if isinstance(came, Decision) else came
-        if verdict != expect["outcome"]:
-            wrong.append(f"outcome: expected {expect['outcome']}, got {verdict}")
+        got = f"{came.verdict} {came.reason}" if isinstance(came, Decision) else came
+        if expect["outcome"] not in (got, got.partition(" ")[0]):
+            wrong.append(f"outcome: expected {expect['outcome']}, got {got}")
+    if unknown := sorted(expect.keys() - _EXPECTED):
+        wrong.append(f"expect: unknown {', '.join(unknown)}, allowed: {', '.join(_EXPECTED)}")
     return wrong
 
 

@@ -10,6 +10,7 @@ from crawler.cli import app
 from provenance.rules import shipped_policy, shipped_protocols
 
 RUN = CliRunner()
+VECTORS = Path(__file__).resolve().parents[2] / "vectors"
 DEMO_DECISION = Path(__file__).parents[3] / "crawler/demo/blocklist/court-of-example.toml"
 APPROVED = """
 [[approvals]]
@@ -128,6 +129,30 @@ def test_protocols_are_listed_with_what_they_bind_and_when_they_were_reviewed():
     assert rows["trust-txt"]["binds"]["search"] == "-"
     assert "/.well-known/trust.txt" in rows["trust-txt"]["carriers"]
     assert "B: binds by default" in RUN.invoke(app, ["protocols", "--matrix"]).stdout
+
+
+@pytest.mark.parametrize("option", ["--matrix", "--stale-after=99999"])
+def test_lists_are_whole_on_a_narrow_terminal(option):
+    told = RUN.invoke(app, ["protocols", option], env={"COLUMNS": "80"}).stdout
+    assert "…" not in told
+    for name in json.loads(RUN.invoke(app, ["protocols", "--json"]).stdout)["protocols"]:
+        assert f" {name['id']} " in told
+
+
+def test_case_that_fails_is_told_with_what_it_is_about(tmp_path):
+    suite = json.loads((VECTORS / "metas.json").read_text("utf-8"))
+    suite["cases"] = suite["cases"][:2]
+    suite["cases"][1]["expect"] = {"effective": {"tdm": "allow"}, "outcome": "kept"}
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(suite), "utf-8")
+    ran = RUN.invoke(app, ["vectors", str(path)])
+    assert ran.exit_code == 1
+    assert ran.stdout.splitlines() == [
+        f"{path}: HM02 (plain refusal in the header genai)",
+        "  effective tdm: expected allow, got unset",
+        "  outcome: expected kept, got aborted home-made.genai",
+        "1 passed, 1 failed",
+    ]
 
 
 def test_stale_reviews_are_named():

@@ -53,8 +53,28 @@ def test_case_that_expects_otherwise_is_told_in_one_line(registry, policy):
     told = run_case("reservation", case, registry, policy)
     assert told == (
         "strict tdm: expected unset, got deny; effective tdm: expected allow, got deny; "
-        "crawl: expected deny, got allow; issues: missing value; seen none; outcome: expected kept, got refused"
+        "crawl: expected deny, got allow; issues: missing value, seen none; "
+        "outcome: expected kept, got refused tdmrep.reserved"
     )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        ("refused", None),
+        ("refused tdmrep.reserved", None),
+        ("refused tdmrep.terms", "outcome: expected refused tdmrep.terms, got refused tdmrep.reserved"),
+    ],
+)
+def test_outcome_is_a_verdict_or_a_verdict_with_its_reason(registry, policy, outcome, told):
+    files = {"/.well-known/tdmrep.json": {"status": 200, "body": '[{"location": "/", "tdm-reservation": 1}]'}}
+    case = {"protocol": "P03", "url": URL, "origin": files, "expect": {"outcome": outcome}}
+    assert run_case("reservation", case, registry, policy) == told
+
+
+def test_misspelt_expectation_is_no_agreement(registry, policy):
+    case = {"protocol": "P03", "url": URL, "origin": {}, "expect": {"effectve": {"tdm": "deny"}}}
+    assert run_case("reservation", case, registry, policy).startswith("expect: unknown effectve, allowed: strict, ")
 
 
 def test_robots_case_that_expects_otherwise_names_the_line(registry, policy):
