@@ -146,15 +146,22 @@ def _story(folder: Path, url: str) -> Story:
 
 
 def _together_lines(result: Together) -> Iterator[str]:
-    for report in ([result.manifest] if result.manifest else []) + result.folders:
+    reports = ([result.manifest] if result.manifest else []) + result.folders
+    for report in reports:
         yield f"== {report.out}"
-        yield from _report_lines(report)
+        yield from _report_lines(report, meaning=False)
         yield ""
     yield "== all of them"
     yield from _level_lines(result.level)
+    yield ""
+    yield "== what the levels of each folder say, where nothing differs"
+    for level in {level.name: level for report in reports for level in report.levels if level.looked}.values():
+        yield f"{level.name}, {level.title}"
+        yield f"  This proves: {level.proves}"
+        yield f"  This does not prove: {level.proves_not}"
 
 
-def _report_lines(report: Report) -> Iterator[str]:
+def _report_lines(report: Report, *, meaning: bool = True) -> Iterator[str]:
     for sentence in report.weaker:
         yield f"RULES WEAKER THAN THE SHIPPED FLOOR WERE IN FORCE: {sentence}"
     if report.no_blocklist:
@@ -164,10 +171,11 @@ def _report_lines(report: Report) -> Iterator[str]:
     yield f"Key  {report.key}{'' if report.key_given else '  (as the folder says; compare it with another source)'}"
     for level in report.levels:
         yield ""
-        yield from _level_lines(level)
+        yield from _level_lines(level, meaning=meaning)
 
 
-def _level_lines(level: Level) -> Iterator[str]:
+def _level_lines(level: Level, *, meaning: bool = True) -> Iterator[str]:
+    """`meaning`: whether to say what the level proves and does not."""
     verdict = "nothing differs" if level.ok else f"{level.total} DIFFERENCES"
     verdict = verdict if level.looked else "nothing to compare with"
     yield f"{level.name}, {level.title}: {verdict}"
@@ -180,9 +188,9 @@ def _level_lines(level: Level) -> Iterator[str]:
         yield f"      {found.remedy}"
     if level.total > len(level.differences):
         yield f"  ... and {level.total - len(level.differences)} more"
-    if level.ok and level.looked:
+    if meaning and level.ok and level.looked:
         yield f"  This proves: {level.proves}"
-    if level.looked:
+    if meaning and level.looked:
         yield f"  This does not prove: {level.proves_not}"
 
 
