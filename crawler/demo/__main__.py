@@ -92,7 +92,7 @@ def _crawl(web: DemoWeb, out: Path, workers: int, frontier: str) -> int:
     well = _report(web, rows, time.monotonic() - began)
     _console.rule("knockfirst verify")
     verified = _knockfirst("verify", *map(str, outs))
-    _look(outs[0])
+    _look(outs)
     return 0 if well and not verified else 1
 
 
@@ -135,19 +135,21 @@ def _knockfirst(*words: str) -> int:
     return subprocess.run([Path(sys.executable).with_name("knockfirst"), *words], check=False).returncode  # noqa: S603
 
 
-def _look(out: Path) -> None:
+def _look(outs: Sequence[Path]) -> None:
+    folders = " ".join(map(str, outs))
     _console.rule("where to look")
+    _console.print(f"In {folders}:", markup=False)
     for place, what in (
         ("warc/", "what was kept, WARC 1.1"),
         ("evidence/", "robots.txt and reservation files as answered, heads of what was not kept"),
         ("log/", "every attempt with its reason and all signals, signed"),
     ):
-        _console.print(f"  {out / place}  {what}", markup=False)
+        _console.print(f"  {place}  {what}", markup=False)
     _console.print("\nTry:")
     for line in (
-        f"{command()} explain {out} http://two-trainers.example:8080/poems/1",
-        f"{command()} explain {out} https://aipref-header.example:8443/both",
-        f"{command()} verify {out}",
+        f"{command()} explain {folders} http://two-trainers.example:8080/poems/1",
+        f"{command()} explain {folders} https://aipref-header.example:8443/both",
+        f"{command()} verify {folders}",
         "./demo --serve",
     ):
         _console.print(f"  {line}", markup=False)
