@@ -156,7 +156,8 @@ class SqliteFile:
         """
         with self.explained():
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=_PATIENCE_S)
-            new = self._is_new()
+            with self.transaction(writes=False):  # another process may be making it at this moment
+                new = self._is_new()
             for statement in _SETTINGS:
                 self._set(statement)
             if new:
