@@ -275,7 +275,8 @@ def _concerns(page: HtmlPage, wanted: Wanted) -> bool:
     places = page.places(wanted.needles)
     if any(_is_naming(page.lower, at) for at in places.get(REFERENCE, ())):
         return True  # a character reference may stand for any letter of a name
-    named = [(at, name) for name in places.keys() & wanted.names for at in places[name]]
+    told = sorted(places.keys() & wanted.names, key=lambda name: (-len(name), name))  # what is long is rarely chance
+    named = [(at, name) for name in told for at in places[name]]
     return len(named) > _MAX_TAGS or any(
         (page.lower[at + len(name) : at + len(name) + 1] or b" ") not in _NAME_OCTETS
         and _is_naming(page.lower, at, whole=True)
