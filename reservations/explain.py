@@ -87,9 +87,12 @@ def _circumstances(decision: Decision) -> Iterator[str]:
         yield f"The site asks us to wait {decision.retry_after_s} seconds."
     if decision.open:
         yield f"Open for: {', '.join(decision.open)}."
-    closed = [category for category, value in sorted(decision.effective.items()) if value in CLOSING]
+    refused = [category for category, value in sorted(decision.effective.items()) if value in CLOSING]
+    closed = [category for category in refused if category not in decision.open]
     if closed:
         yield f"Closed for: {', '.join(closed)}."
+    if licensed := [category for category in refused if category in decision.open]:
+        yield f"Open by the operator's licence alone: {', '.join(licensed)}."
     if decision.consulted:
         looked = ", ".join(f"{what} ({outcome})" for what, outcome in sorted(decision.consulted.items()))
         yield f"Looked at: {looked}."

@@ -53,6 +53,16 @@ def test_kept_page_says_what_it_is_open_for(decide_on, make_facts, make_head):
     assert "Open for: genai-train." in sentences(decision, URL)
 
 
+def test_use_that_a_licence_opens_is_not_told_as_closed():
+    effective = {Category.TDM: Value.DENY, Category.GENAI_TRAIN: Value.DENY}
+    decision = Decision(
+        verdict=Verdict.KEPT, reason="p.no", gate="body", effective=effective, open=(Category.GENAI_TRAIN,)
+    )
+    told = sentences(decision, URL)
+    assert "Closed for: tdm." in told
+    assert "Open by the operator's licence alone: genai-train." in told
+
+
 def test_condition_is_told(decide_on, make_facts, registry):
     decision = decide_on(
         make_facts(
