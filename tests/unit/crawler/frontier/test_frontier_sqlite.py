@@ -8,6 +8,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import crawler
 from crawler.frontier import Found, FrontierError, Lease, Outcome
 from crawler.frontier.interface import Limits, Recent, fingerprint
 from crawler.frontier.sqlite import SqliteFrontier
-from crawler.frontier.sqlite_file import SCHEMA_VERSION
+from crawler.frontier.sqlite_file import SCHEMA_VERSION, SqliteFile
 
 ROOT = Path(crawler.__file__).parents[1]
 SITE = "https://a.example"
@@ -338,3 +339,26 @@ def test_fingerprint_fits_a_signed_integer_of_64_bits():
     assert len(numbers) == 2_000
     assert min(numbers) < 0 < max(numbers)
     assert all(-(2**63) <= number < 2**63 for number in numbers)
+
+
+def test_file_that_another_worker_makes_while_it_is_looked_at_is_no_stranger(tmp_path):
+    path = tmp_path / "frontier.db"
+
+    def make():
+        one = SqliteFile(path)
+        one.open(check=False)
+        one.close()
+
+    other = threading.Thread(target=make)
+
+    class Looking(SqliteFile):
+        def sql(self, statement, *values):
+            if statement == "PRAGMA user_version" and not other.ident:
+                other.start()
+                other.join(0.3)  # it makes the file now if it can
+            return super().sql(statement, *values)
+
+    looking = Looking(path)
+    looking.open(check=True)
+    looking.close()
+    other.join()
