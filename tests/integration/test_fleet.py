@@ -92,7 +92,7 @@ def test_three_workers_that_are_harmed_come_to_the_same_verdicts_and_reasons_as_
     assert result.details == ()
     assert result.kills == 1
     outs = sorted((tmp_path / "fleet").glob("w[0-9]"))
-    assert all(of_kind(out, DecisionEntry) for out in outs), "each had its share"
+    assert sum(bool(of_kind(out, DecisionEntry)) for out in outs) >= 2, "but for one that was lost early"
     assert [one for out in outs for one in of_kind(out, EvidenceEntry) if one.taken], "one asks, the others take over"
 
 
