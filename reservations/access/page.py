@@ -7,7 +7,6 @@ never another declaration. Never raises: what is too much for the parser is held
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -22,6 +21,7 @@ from reservations.access.tables import Pattern, Tables, Tier, expression_of, loa
 from reservations.model import Signal
 from reservations.readers.html import HtmlPage, utf8_octets
 from reservations.readers.needles import Needles, Places
+from reservations.readers.nested import read_json
 from reservations.statement import Place, Reading, Vocabulary, distinct
 
 #: The label of the protocol that says what follows from a finding.
@@ -141,8 +141,8 @@ class PageReader:
         if b"x402version" not in lowered and not any(word.encode() in lowered for word in table.words):
             return []
         try:
-            said = json.loads(page.body)
-        except (ValueError, RecursionError):
+            said = read_json(page.body)
+        except ValueError:
             return []
         found: list[Finding] = []
         if isinstance(said, dict):

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from reservations.access.document import Document, Element, Finding
 from reservations.access.tables import Schema
+from reservations.readers.nested import read_json
 
 #: The properties read, in lower case: negatives count in any.
 FREE: Final = "isaccessibleforfree"
@@ -178,8 +179,8 @@ def _parsed(text: str) -> object | None:
             break
     for mended in (False, True):
         try:
-            return _DECODER.decode(_LAST_COMMA.sub("", peeled) if mended else peeled)  # type: ignore[no-any-return]
-        except (ValueError, RecursionError):
+            return read_json(_LAST_COMMA.sub("", peeled) if mended else peeled, _DECODER.decode)  # type: ignore[no-any-return]
+        except ValueError:
             continue
     return None
 

@@ -9,7 +9,6 @@ byte order mark, then the Content-Type of the response, then the document's own 
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -23,6 +22,7 @@ from lxml import etree
 from reservations.definition import HtmlMeta
 from reservations.model import Signal
 from reservations.readers.needles import Needles, Places
+from reservations.readers.nested import read_json
 from reservations.readers.words import SYNTAX
 from reservations.statement import Place, Vocabulary, distinct
 
@@ -178,8 +178,8 @@ class HtmlPage:
         for number, element in enumerate(self.root.iter("script") if self.root is not None else (), start=1):
             kind = element.get("type") or ""
             if kind.partition(";")[0].strip().lower() == _JSON_LD and not is_hidden(element):
-                with suppress(ValueError, RecursionError):
-                    found.append((number, json.loads((element.text or "")[:_MAX_SCRIPT])))
+                with suppress(ValueError):
+                    found.append((number, read_json((element.text or "")[:_MAX_SCRIPT])))
         return found
 
     @cached_property

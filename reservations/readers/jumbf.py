@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
+from functools import partial
 from typing import Final, NamedTuple
 
+from reservations.readers.nested import TooDeep, read_json
 from reservations.readers.pieces import Steps, Unreadable, number, over_budget, part
 
 _MAX_DEPTH: Final = 32
@@ -26,6 +28,9 @@ class Pairs(NamedTuple):
     """A map with its pairs in order, equal keys kept apart."""
 
     pairs: tuple[tuple[object, object], ...]
+
+
+_PARSE: Final = partial(json.loads, object_pairs_hook=lambda pairs: Pairs(tuple(pairs)))
 
 
 class Content(NamedTuple):
@@ -101,8 +106,8 @@ def decode(kind: str, data: bytes) -> object:
         value, _ = _cbor(data, 0, 0, Steps(_MAX_CBOR_ITEMS))
         return value
     try:
-        value = json.loads(data, object_pairs_hook=lambda pairs: Pairs(tuple(pairs)))
-    except RecursionError:
+        value = read_json(data, _PARSE)
+    except TooDeep:
         raise over_budget("values too deep") from None
     except ValueError:
         raise Unreadable("no JSON") from None

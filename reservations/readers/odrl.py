@@ -6,11 +6,11 @@ consent or payment is a condition; a prohibition, or a term that is not known, i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Final
 
 from reservations.model import Value
+from reservations.readers.nested import read_json
 from reservations.tables import PolicyWords
 
 _MAX_ITEMS: Final = 100
@@ -20,8 +20,8 @@ _MAX_OCTETS: Final = 1 << 20
 def read_policy(body: bytes, words: PolicyWords, users: frozenset[str]) -> Value | None:
     """What the policy says to users of these classes; None when it is not of a form that machines can follow."""
     try:
-        tree = json.loads(body[:_MAX_OCTETS])
-    except (ValueError, RecursionError, UnicodeError):
+        tree = read_json(body[:_MAX_OCTETS])
+    except ValueError:
         return None
     offers = [item for item in _many(tree) if isinstance(item, dict) and {"permission", "prohibition"} & item.keys()]
     if not offers:

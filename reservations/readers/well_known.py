@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Final, NamedTuple
 
 from reservations.definition import Document, ForeignWords
 from reservations.model import Signal
+from reservations.readers.nested import TooDeep, read_json
 from reservations.readers.robots_match import Meter, Subject, TooComplex, normalise, path_matches
 from reservations.readers.rsl import looks_like_rsl
 from reservations.statement import Place, Reading, Vocabulary
@@ -68,12 +70,10 @@ def parse_rules(body: bytes, document: Document, vocabulary: Vocabulary, *, trun
     if truncated or len(body) > document.max_bytes:
         return Rules(unreadable="too_large")
     try:
-        tree = json.loads(
-            body, object_pairs_hook=_pairs, parse_int=_Number, parse_float=_Number, parse_constant=_Number
-        )
-    except RecursionError:
+        tree = read_json(body, _PARSE)
+    except TooDeep:
         return Rules(unreadable="too_deep")
-    except (ValueError, UnicodeError):
+    except ValueError:
         return _plain_rules(body, vocabulary)
     if isinstance(tree, _Object):
         return _from_object(tree, document, vocabulary)
@@ -86,8 +86,10 @@ class _Object(NamedTuple):
     members: Pairs
 
 
-def _pairs(members: Pairs) -> _Object:
-    return _Object(members)
+#: Members in order, numbers as they are spelt.
+_PARSE: Final = partial(
+    json.loads, object_pairs_hook=_Object, parse_int=_Number, parse_float=_Number, parse_constant=_Number
+)
 
 
 def _from_object(tree: _Object, document: Document, vocabulary: Vocabulary) -> Rules:
