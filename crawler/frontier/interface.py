@@ -43,9 +43,11 @@ LEASE_S: Final = 60.0
 HOLD_RETRY_S: Final = 1.0
 """When to try again to hold an authority that is free as soon as somebody else is done."""
 
-MOST_LOSSES: Final = 5
-"""A URL whose holder was lost more often than this breaks whoever asks for it: its next holder does not, and gives it
-up (`Outcome.dead`)."""
+MOST_LOSSES: Final = 50
+"""A URL whose holder was lost more often than this breaks whoever asks for it: it goes to the dead list.
+
+Not few: a worker that dies again and again for a reason of its own takes along all it holds, each time.
+"""
 
 EPOCH: Final = "epoch"
 """The fact that says under which rules claims are granted; see `Frontier.claim`."""
