@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from benchmarks.killing import Life
-from crawler.demo.compare import Entry, compare, manners, trespasses
+from crawler.demo.compare import Entry, Row, compare, manners, trespasses
 from crawler.demo.run import DELAY_S
 from crawler.demo.server import Access, DemoWeb
 from provenance.entry import DecisionEntry, EvidenceEntry
@@ -140,13 +140,19 @@ def _endings(web: DemoWeb, decisions: Sequence[DecisionEntry]) -> dict[str, list
         for url, item in web.expected.items()
         for outcome in item.before
     ]
-    rows = [row for row in compare(web.web, entries) if not row.ok]
+    rows = [row for row in compare(web.web, entries) if not row.ok and not _is_known_already(row)]
     lost = [row for row in rows if row.got == "no entry" or row.got.endswith("nothing final")]
     return {
         "lost": [f"{row.url}: {row.got}" for row in lost],
         "duplicate": [f"{url}: {number} final entries" for url, number in finals.items() if number > 1],
         "wrong": [f"{row.url}: {row.got} instead of {row.expected}" for row in rows if row not in lost],
     }
+
+
+def _is_known_already(row: Row) -> bool:
+    """Whether a page was refused for what it had been found to say before the crash: its site's terms were read then."""
+    verdict, _, reason = row.expected.partition(" ")
+    return verdict in ("aborted", "discarded") and row.got.endswith(f"refused {reason}")
 
 
 def _unaccounted(web: DemoWeb, attempts: Counter[str], accesses: Sequence[Access]) -> list[str]:
