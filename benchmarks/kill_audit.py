@@ -150,7 +150,7 @@ def _endings(web: DemoWeb, decisions: Sequence[DecisionEntry]) -> dict[str, list
 
 
 def _is_known_already(row: Row) -> bool:
-    """Whether a page was refused for what it had been found to say before the crash: its site's terms were read then."""
+    """Whether a page was refused for what was found before the crash: its site's terms were read then."""
     verdict, _, reason = row.expected.partition(" ")
     return verdict in ("aborted", "discarded") and row.got.endswith(f"refused {reason}")
 
