@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from fnmatch import translate
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from reservations.definition import CLOSING, Label, Meaning, Protocol
 from reservations.model import Category, Signal, Value
 
 _MAX_EXCERPT: Final = 256
+#: Characters of a statement beyond which it is not worth remembering.
+_LONG_TEXT: Final = 1024
 _NO_MEANING: Final = Meaning(value="")
 
 
@@ -61,6 +64,7 @@ class Vocabulary:
         self._folded = {label.name.lower(): label for label in protocol.labels}
         self._fold_is_sound = not protocol.case_sensitive
         self._patterns = {label.name: _patterns(label) for label in protocol.labels}
+        self._told = lru_cache(maxsize=256)(self._signal)
 
     def knows(self, label: str) -> bool:
         """Whether the label is one of ours, in any case."""
@@ -70,7 +74,13 @@ class Vocabulary:
         """The statement that a reading makes, or None when its label is not of this protocol.
 
         `embedding`: the reading stands on the page that embeds the resource; only what extends to media counts.
+        What was told before is remembered, for the pages of a site have most of their statements in common.
         """
+        if len(place.text) > _LONG_TEXT or len(reading.value) > _LONG_TEXT:
+            return self._signal(reading, place, media_type, embedding=embedding)
+        return self._told(reading, place, media_type, embedding=embedding)
+
+    def _signal(self, reading: Reading, place: Place, media_type: str, *, embedding: bool) -> Signal | None:
         label, sound, issues = self._label(reading)
         if label is None:
             return None

@@ -15,11 +15,13 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import cached_property
 from html import unescape
+from itertools import chain
 from typing import Final, NamedTuple
 
 from lxml import etree
 
 from reservations.definition import HtmlMeta
+from reservations.memory import Memory
 from reservations.model import Signal
 from reservations.readers.needles import Needles, Places
 from reservations.readers.nested import read_json
@@ -56,6 +58,11 @@ _CODECS: Final = (
 _JSON_LD: Final = "application/ld+json"
 _MAX_SCRIPT: Final = 1 << 20
 _PROPERTIES: Final = etree.XPath("descendant-or-self::*/@property", smart_strings=False)
+#: What metas said that were read before, and whether; the pages of a site have most of theirs in common. A tag of more
+#: characters is not worth remembering.
+_READ: Final[Memory[tuple[Signal, ...]]] = Memory(2048)
+_HEARD: Final[Memory[bool]] = Memory(2048)
+_LONG_META: Final = 512
 _HIDING: Final = frozenset({"template", "textarea", "title", "script", "style", "xmp", "iframe", "noembed", "noframes"})
 
 
@@ -184,7 +191,10 @@ class HtmlPage:
 
     @cached_property
     def properties(self) -> frozenset[str]:
-        """What RDFa's attribute says anywhere in the tree, as written."""
+        """What RDFa's attribute says anywhere in the tree, letters large or small."""
+        in_metas = [name for _, attribute, name, _ in self._metas if attribute == "property"]
+        if self.lower.count(b"property") == len(in_metas):  # as in most pages it stands nowhere else
+            return frozenset(in_metas)
         return frozenset(_PROPERTIES(self.root)) if self.root is not None else frozenset()
 
 
@@ -210,7 +220,10 @@ def parse(octets: bytes) -> tuple[etree._Element | None, bool]:
 
 def is_hidden(element: etree._Element) -> bool:
     """Whether an element stands where nothing is said: in a template, in text that is no markup."""
-    return not {str(parent.tag) for parent in element.iterancestors()}.isdisjoint(_HIDING)
+    for parent in element.iterancestors():  # noqa: SIM110 - every link of a page asks
+        if parent.tag in _HIDING:
+            return True
+    return False
 
 
 def read_html(page: HtmlPage, wanted: Wanted, media_type: str, *, embedding: bool = False) -> list[Signal]:
@@ -226,9 +239,22 @@ def read_html(page: HtmlPage, wanted: Wanted, media_type: str, *, embedding: boo
         return []
     signals: list[Signal] = []
     for found in _metas(page, wanted.metas):
-        for meta in wanted.metas[found.name]:
-            signals.extend(_signals(found, meta, wanted, media_type, embedding=embedding))
+        signals += _statements(found, wanted, media_type, embedding=embedding)
     return distinct(signals)
+
+
+def _statements(found: Found, wanted: Wanted, media_type: str, *, embedding: bool) -> tuple[Signal, ...]:
+    """What a meta says to all who read it."""
+
+    def read() -> tuple[Signal, ...]:
+        metas = wanted.metas[found.name]
+        return tuple(
+            chain.from_iterable(_signals(found, meta, wanted, media_type, embedding=embedding) for meta in metas)
+        )
+
+    if len(found.text) > _LONG_META:
+        return read()
+    return _READ.get((wanted,), (found, media_type, embedding), read)
 
 
 def is_html(media_type: str, body: bytes) -> bool:
@@ -301,10 +327,17 @@ def _tag_concerns(page: HtmlPage, at: int, wanted: Wanted) -> bool:
     tag = _TAG.match(page.octets, start) if start >= 0 else None
     if tag is None or tag.end() <= at or b"&" in tag[0]:
         return True
-    names = {_value(match).lower() for match in _NAME.finditer(tag[0])} & wanted.metas.keys()
+    if len(tag[0]) > _LONG_META:
+        return _says_something(tag[0], wanted)
+    return _HEARD.get((wanted,), tag[0], lambda: _says_something(tag[0], wanted))
+
+
+def _says_something(tag: bytes, wanted: Wanted) -> bool:
+    """Whether a meta tag says something to anybody."""
+    names = {_value(match).lower() for match in _NAME.finditer(tag)} & wanted.metas.keys()
     readers = [meta for name in names for meta in wanted.metas[name]]
     return bool(names & wanted.others) or any(
-        _speaks(_value(match), readers, wanted.ours) for match in _CONTENT.finditer(tag[0])
+        _speaks(_value(match), readers, wanted.ours) for match in _CONTENT.finditer(tag)
     )
 
 

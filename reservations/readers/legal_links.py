@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from html import unescape
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -29,6 +30,8 @@ _LINK: Final = re.compile(
 _ATTRIBUTE: Final = re.compile(rb"(?<![\w-])(href|rel)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
 _BASE: Final = re.compile(rb"<base\s[^>]{0,512}?href\s*=\s*[\"']?\s*([^\s\"'>]+)", re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^>]*>?")
+#: How a target begins of which no more than the site of its page counts.
+_FROM_ROOT: Final = ("/", "http://", "https://")
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _URL: Final = re.compile(r"https?://[^\s<>\"')\]]{1,512}")
 
@@ -61,6 +64,7 @@ class LegalWords:
         self._numbers = {word: number for number, word in enumerate(language.legal)}
         self._ours, self._not = _any(language.legal), _any(language.not_legal)
         self._most_words = language.linked.words if language.linked is not None else 0
+        self._leads = lru_cache(maxsize=1024)(self._link)
         self.needles = Needles({run for word in language.legal if (run := _longest_run(word))})
 
     def is_legal(self, url: str) -> bool:
@@ -83,8 +87,8 @@ class LegalWords:
 
     def _chosen(self, links: Iterable[_Shown], base: str, url: str) -> list[LegalLink]:
         """Those that lead to such pages of the URL's own host, each once; the resource itself is none."""
-        host, best = _host(url), dict[str, LegalLink]()
-        for link in sorted(found for shown in links if (found := self._link(shown, base, host))):
+        host, best, root = _host(url), dict[str, LegalLink](), _root(base)
+        for link in sorted(found for shown in links if (found := self._leads(shown, _below(shown, base, root), host))):
             if link.url != url:
                 best.setdefault(link.url, link)
         return list(best.values())
@@ -129,9 +133,28 @@ def _links(page: HtmlPage, needles: Needles, places: Places) -> Iterator[_Shown]
         link = _LINK.match(page.octets, start, start + _LONG_LINK)
         if link is None or link.end() <= at:
             continue
-        said = {match[1].lower(): match[2] or match[3] or match[4] or b"" for match in _ATTRIBUTE.finditer(link[2])}
-        tag, href, relation = link[1].lower().decode(), _text(said.get(b"href", b"")), _text(said.get(b"rel", b""))
-        yield _Shown(tag, href.strip(), relation, _TAG.sub(" ", _text(link[3] or b"")) if tag == "a" else "")
+        yield _shown(*link.groups())
+
+
+@lru_cache(maxsize=1024)
+def _shown(name: bytes, attributes: bytes, text: bytes | None) -> _Shown:
+    """A link, from the name of its tag, the attributes, and the text behind them."""
+    said = {match[1].lower(): match[2] or match[3] or match[4] or b"" for match in _ATTRIBUTE.finditer(attributes)}
+    tag, href, relation = name.lower().decode(), _text(said.get(b"href", b"")), _text(said.get(b"rel", b""))
+    return _Shown(tag, href.strip(), relation, _TAG.sub(" ", _text(text or b"")) if tag == "a" else "")
+
+
+def _root(base: str) -> str:
+    """The root of a base URL's site, "" where it has no plain one."""
+    try:
+        return f"{origin_of(base)}/" if "@" not in base else ""
+    except UrlError:
+        return ""
+
+
+def _below(link: _Shown, base: str, root: str) -> str:
+    """What a link is relative to: mostly no more than the site, so that what is told of it holds for all its pages."""
+    return root if root and link.href.startswith(_FROM_ROOT) else base
 
 
 def _host(url: str) -> str:

@@ -256,3 +256,38 @@ def test_hostile_page_is_read_in_bounded_time(read, hostile):
     start = time.process_time()
     read(hostile)
     assert time.process_time() - start < 3
+
+
+@pytest.mark.parametrize("filler", ["", "x" * 2000])
+def test_same_meta_says_to_each_reader_what_it_says_to_him(metas, filler):
+    octets = page(f'<meta name="ccbot" title="{filler}" content="noai">').encode()
+    heard = {
+        token: {
+            signal.addressed_to
+            for _ in range(2)
+            for signal in read_html(HtmlPage(octets, ""), look_for(metas, frozenset({token}), OTHERS), "text/html")
+        }
+        for token in ("examplebot", "ccbot", "examplebot")
+    }
+    assert heard == {"examplebot": {"others"}, "ccbot": {"us"}}
+
+
+def test_same_meta_at_another_place_is_another_statement(read):
+    first, second = read(page(NOAI)), read(page("<meta charset=utf-8>" + NOAI))
+    assert [signal.locator for signal in first] == ["meta 1"]
+    assert [signal.locator for signal in second] == ["meta 2"]
+    assert read(page(NOAI)) == first
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "expected"),
+    [
+        ('<meta property="og:title">', "", {"og:title"}),
+        ('<meta property="OG:Title">', '<p property="schema:license">', {"og:title", "schema:license"}),
+        ('<meta property="">', '<p property="schema:license">', {"", "schema:license"}),
+        ('<meta property="og:title">', "<p>property", {"og:title"}),
+        ("", "", set()),
+    ],
+)
+def test_properties_are_those_of_the_whole_page(head, body, expected):
+    assert {name.lower() for name in HtmlPage(page(head, body).encode(), "").properties} == expected

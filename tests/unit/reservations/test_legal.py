@@ -61,6 +61,28 @@ def visited(registry, policy, make_facts):
     return visit
 
 
+@pytest.mark.parametrize(
+    ("href", "here", "there"),
+    [
+        ("terms", "/a/terms", "/b/terms"),
+        ("/terms", "/terms", "/terms"),
+        ("//site.example/terms", "/terms", "/terms"),
+        ("https://site.example/terms", "/terms", "/terms"),
+        ("https:terms", "/a/terms", "/b/terms"),
+    ],
+)
+def test_same_link_on_two_pages_leads_where_each_page_says(words, href, here, there):
+    link = f'<a href="{href}">Terms of use</a>'
+    for path, expected in (("/a/x", here), ("/b/x", there), ("/a/x", here)):
+        assert linked(words, link, f"https://site.example{path}") == [expected]
+
+
+def test_same_link_on_a_page_of_another_host_leads_nowhere(words):
+    link = '<a href="//site.example/terms">Terms of use</a>'
+    assert linked(words, link) == ["/terms"]
+    assert linked(words, link, "https://other.example/a") == []
+
+
 def test_terms_are_asked_for_with_the_page_and_decide_on_it(visited):
     decision, asked = visited(LINKS, {"/terms": page(RESERVED)})
     assert asked == ["/terms#legal"]
