@@ -37,9 +37,12 @@ def demo_crawl(tmp_path_factory):
     return Finished(folder / "demo", folder / "log.key")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """One headless browser; each test opens a context of its own in it."""
+    """One headless browser; each test opens a context of its own in it.
+
+    Its driver has an event loop in this thread, under which no other can run: so it lasts no longer than a module.
+    """
     with browsing() as one:
         yield one
 
