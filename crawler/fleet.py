@@ -32,7 +32,7 @@ from provenance.rules import Rules
 RENEWALS: Final = 4
 #: Of a term, what is left unused: our clock and the frontier's may differ by what a message takes.
 MARGIN: Final = 0.1
-#: How long a document on somebody else's host waits until that host may be asked.
+#: How long a document on somebody else's host waits for that host, beyond the term in which a dead holder loses it.
 PATIENCE_S: Final = 30.0
 
 _RUN: Final = "run"
@@ -145,7 +145,7 @@ class Membership:
             free_at: when it may be asked again, told at the end; seconds since 1970.
 
         Raises:
-            BusyError: it was not free within `PATIENCE_S`.
+            BusyError: it was not free within a term and `PATIENCE_S`.
         """
         lease = await self._hold(authority)
         try:
@@ -155,7 +155,8 @@ class Membership:
             await self._frontier.finish([Outcome(lease, free_at())])
 
     async def _hold(self, authority: str) -> int:
-        patience = time.monotonic() + PATIENCE_S
+        patience_s = self._lease_s + PATIENCE_S
+        patience = time.monotonic() + patience_s
         while True:
             asked_at = self.now()
             lease, again = await self._frontier.hold(authority)
@@ -164,7 +165,7 @@ class Membership:
                 return lease
             wait = max(again - time.time(), 0.05)
             if time.monotonic() + wait > patience:
-                raise BusyError(f"{authority}: not free within {PATIENCE_S:.0f} s")
+                raise BusyError(f"{authority}: not free within {patience_s:.0f} s")
             await asyncio.sleep(wait)
 
 

@@ -133,7 +133,7 @@ def page(browser, pages):
 
 
 def get(address, path):
-    with urllib.request.urlopen(address + path) as answer:
+    with urllib.request.urlopen(address + path, timeout=30) as answer:
         return answer.read().decode(), answer.headers
 
 
@@ -255,7 +255,7 @@ def test_search_finds_sites_digests_and_numbers_and_says_what_to_do(pages, outs)
         ("7", "/demo/entry/7"),
         (document.d, "/demo/entry/"),
     ):
-        with urllib.request.urlopen(f"{pages}/search?{urlencode({'q': text, 'log': 'demo'})}") as answer:
+        with urllib.request.urlopen(f"{pages}/search?{urlencode({'q': text, 'log': 'demo'})}", timeout=30) as answer:
             assert wanted in answer.url + answer.read().decode()
     assert "Nothing on" in get(pages, f"/search?q={quote('nowhere.invalid')}")[0]
 
@@ -306,7 +306,7 @@ def test_every_kind_of_decision_of_the_demo_verifies(pages, outs):
     kinds = {(one.verdict, one.gate, one.via, one.http is None): one.seq for one in decisions(outs["demo"])}
     for kind, seq in kinds.items():
         request = urllib.request.Request(f"{pages}/demo/entry/{seq}/verify", method="POST")
-        with urllib.request.urlopen(request) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             assert "r-wrong" not in answer.read().decode(), (kind, seq)
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 
 import pytest
@@ -34,16 +35,21 @@ _PATIENCE_S = 60
 def serving_pages(index, *outs):
     """Serves the pages of output folders; gives their address."""
     command = [sys.executable, "-c", _SERVE, "serve", *map(str, outs), "--port", "0", "--index", str(index)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        tempfile.TemporaryFile("w+") as said,  # a pipe that nobody reads would stop a server that says much
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+    ):
         try:
             ready, _, _ = select.select([process.stdout], [], [], _PATIENCE_S)
             line = process.stdout.readline() if ready else ""
             address = re.search(r"http://127\.0\.0\.1:\d+", line)
-            assert address, line + (process.stderr.read() if process.poll() is not None else "")
+            assert address, line
             yield address[0]
         finally:
             process.send_signal(signal.SIGINT)
-            errors = process.communicate(timeout=_PATIENCE_S)[1]
+            process.communicate(timeout=_PATIENCE_S)
+            said.seek(0)
+            errors = said.read()
     assert "Traceback" not in errors, errors
     assert process.returncode == 0
 
