@@ -144,11 +144,11 @@ class Outcome(msgspec.Struct, frozen=True):
     host_free_at: float
     children: tuple[Found, ...] = ()
     again_at: float | None = None
-    anew: bool = False
     counts_as_try: bool = True
     payload: tuple[bytes, bytes] | None = None
     address: str = ""
     dead: bool = False
+    anew: bool = False
 
 
 class Limits(msgspec.Struct, frozen=True):
