@@ -78,7 +78,9 @@ def audit(outs: Sequence[Path], web: DemoWeb, lives: Sequence[Life]) -> Audit:
     entries = [(str(out), entry) for out in outs for _, entry in read_entries(out / "log")]
     logged = [(out, entry) for out, entry in entries if isinstance(entry, DecisionEntry)]
     documents = Counter(entry.url for _, entry in entries if isinstance(entry, EvidenceEntry) and not entry.taken)
-    gone = {(one.origin, one.seq) for one in superseded(logged)}
+    gone = {(out, entry.supersedes) for out, entry in logged if entry.supersedes is not None}
+    if len(outs) > 1:  # in one folder an entry that replaces another has to say so
+        gone |= {(one.origin, one.seq) for one in superseded(logged)}
     decisions = [
         msgspec.structs.replace(entry, final=entry.final and (out, entry.seq) not in gone) for out, entry in logged
     ]

@@ -74,7 +74,7 @@ class Crawl:
         self._telling: set[asyncio.Task[None]] = set()
         self.opened = False
         self.fault = ""
-        self._keeping_up: asyncio.Task[None] | None = None
+        self._keeping_up: tuple[asyncio.Task[None], ...] = ()
 
     @classmethod
     def of(cls, crawler: Crawler) -> Crawl:
@@ -180,8 +180,12 @@ class Crawl:
         self.visits = self._new_visits(found_in_log)
         await self.visits.take_up(leases, found_in_log)
         await self.recorder.settled()
-        self._keeping_up = asyncio.get_running_loop().create_task(self.membership.keep_up(self._tell))
-        begun.callback(self._keeping_up.cancel)
+        loop, membership = asyncio.get_running_loop(), self.membership
+        self._keeping_up = (
+            loop.create_task(membership.keep_up(self._tell)),
+            loop.create_task(membership.watch(self.client.drop)),
+        )
+        begun.callback(self._stop_keeping_up)
 
     async def _open_frontier(self, begun: AsyncExitStack) -> list[Lease]:
         """Opens the frontier and joins the crawl that it holds. Returns what an earlier process left open."""
@@ -414,16 +418,18 @@ class Crawl:
         try:
             await self._settle()
             counts = await self.frontier.counts()
-            if self._keeping_up is not None:
-                self._keeping_up.cancel()
-                await self.membership.renew(self._tell())  # the last that is heard of this worker
+            self._stop_keeping_up()
+            await self.membership.renew(self._tell())  # the last that is heard of this worker
         except FrontierError as error:
             self.logger.error("%s What was claimed is asked for by the next start, or by another worker.", error)  # noqa: TRY400
             return None
         finally:
-            if self._keeping_up is not None:
-                self._keeping_up.cancel()
+            self._stop_keeping_up()
         return counts
+
+    def _stop_keeping_up(self) -> None:
+        for task in self._keeping_up:
+            task.cancel()
 
     async def _settle(self) -> None:
         for task in (*self.knocking, *self.origins.flights()):

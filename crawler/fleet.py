@@ -136,6 +136,20 @@ class Membership:
             else:
                 await asyncio.sleep(self._lease_s / RENEWALS)
 
+    def let_go(self, drop: Callable[[str], None]) -> None:
+        """Has everything broken off that is under way at hosts whose term is over: another worker may ask them now."""
+        now = self._clock()
+        for authority, (_, until) in tuple(self._terms.items()):
+            if until <= now:
+                del self._terms[authority]
+                drop(authority)
+
+    async def watch(self, drop: Callable[[str], None]) -> None:
+        """Lets go in time until it is cancelled, also while a renewal waits for a frontier out of reach."""
+        while True:
+            self.let_go(drop)
+            await asyncio.sleep(self._lease_s * MARGIN / 2)
+
     @asynccontextmanager
     async def host(self, authority: str, *, free_at: Callable[[], float]) -> AsyncIterator[None]:
         """The right to ask one more authority for a document, for as long as the block lasts.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ from crawler.door import Door
 from crawler.fleet import LeaseLostError, Membership
 from crawler.frontier import MAX_PAYLOAD_BYTES, Frontier, Lease, Outcome
 from crawler.frontier.errand import MOST_HOPS, Errand, found
-from crawler.frontier.interface import MOST_LOSSES, OutdatedError
+from crawler.frontier.interface import MOST_LOSSES, FrontierError, OutdatedError
 from crawler.in_force import RulesInForce
 from crawler.masks import Masks
 from crawler.politeness import Pace
@@ -163,7 +164,15 @@ class Visits:
         children = ()
         if last.verdict is Verdict.REDIRECTED and last.target:
             children = self._redirect(visit, last.target, last.seq, last.http.st if last.http else 0)
-        return Outcome(visit.lease.id, free_at, children, again)
+        return self._ended(visit, free_at, children, again)
+
+    def _ended(
+        self, visit: Visit, free_at: float, children: tuple[Any, ...], again: float | None, **more: Any
+    ) -> Outcome:
+        """The end of an attempt: the URL is due again at `again`, or done, and then due anew where that is wished."""
+        if again is None and self._recrawl_s > 0:
+            more["anew"], again = True, time.time() + self._recrawl_s
+        return Outcome(visit.lease.id, free_at, children, again, **more)
 
     # -- under way, and ending ----------------------------------------------------------------------------------------
 
@@ -173,7 +182,7 @@ class Visits:
             passage = visit.passage = await self._door.attend(visit, wishes)
         except LeaseLostError:
             self._enter_interrupted(visit)  # whoever holds the URL now does so too, and asks
-            self.forget(visit)
+            await self.give_back(visit)
             raise
         except Exception:
             self.forget(visit)  # its lease stays open: the next start enters the attempt and asks again
@@ -206,10 +215,7 @@ class Visits:
             status = passage.fetched.exchange.status if passage.fetched else 0
             children = self._redirect(visit, decision.location, passage.seq, status)
         address = passage.fetched.exchange.ip if passage.fetched else ""
-        anew = again is None and self._recrawl_s > 0
-        if anew:
-            again = time.time() + self._recrawl_s
-        end = Outcome(visit.lease.id, free_at, children, again, anew=anew, payload=passage.remember, address=address)
+        end = self._ended(visit, free_at, children, again, payload=passage.remember, address=address)
         try:
             await self._frontier.finish([end])
         finally:
@@ -236,6 +242,12 @@ class Visits:
         finally:
             self._membership.ended(visit.lease.authority, visit.lease.id)
             self.forget(visit)
+
+    async def give_back(self, visit: Visit) -> None:
+        """Gives back a lease whose term is, or may be, over: in the frontier it may be ours for a moment still."""
+        with contextlib.suppress(FrontierError):
+            await self._recorder.settled()
+            await self.put_back(visit, host_free_at=self._pace.host_free_at(time.time(), crawl_delay_s=0.0))
 
     def onward(self, visit: Visit, *, via: str, depth: int) -> Errand:
         """The errand on which URLs are asked for that a page leads to."""

@@ -92,7 +92,9 @@ def entered(*outs: Path) -> Iterator[Entry]:
     decisions = [
         (str(out), entry) for out in outs for _, entry in read_entries(out / "log") if isinstance(entry, DecisionEntry)
     ]
-    gone = {(one.origin, one.seq) for one in superseded(decisions)}
+    gone = {(out, entry.supersedes) for out, entry in decisions if entry.supersedes is not None}
+    if len(outs) > 1:  # in one folder an entry that replaces another has to say so
+        gone |= {(one.origin, one.seq) for one in superseded(decisions)}
     for out, entry in decisions:
         yield Entry(entry.url, entry.verdict, entry.reason, final=entry.final and (out, entry.seq) not in gone)
 

@@ -191,6 +191,12 @@ class Client:
             raise
         return exchange
 
+    def drop(self, origin: str) -> None:
+        """Breaks off whatever is under way with an origin ("https://host[:port]"), which fails as "reset"."""
+        for connection in tuple(self._open):
+            if connection.where == origin:
+                connection.fail(TransferError("reset", origin, "the right to ask it is over"))
+
     async def close(self) -> None:
         """Closes all connections; exchanges under way fail."""
         self._closed = True

@@ -168,7 +168,7 @@ class Feeder:
             self._ready.put_nowait(visit)
         except LeaseLostError as error:
             logger.warning("%s", error)  # nothing of the page was asked for
-            crawl.visits.forget(visit)
+            await crawl.visits.give_back(visit)
         except (FrontierError, ListRefusedError, RecorderBrokenError) as error:
             logger.error("%s: %s", visit.lease.url, error)  # noqa: TRY400  (already reported where it broke)
             crawl.visits.forget(visit)

@@ -101,6 +101,7 @@ class Servers:
 
     def __init__(self, target: Target, *, patience_s: float) -> None:
         self._target, self._patience_s = target, patience_s
+        self._answer_s = min(_TIMEOUT_S, patience_s)
         self.server_now: Callable[[], float] | None = None
         self._prefixes = [f"{{kf:{target.crawl}:{shard}}}" for shard in range(target.shards)]
         self._fixed = [[f"{prefix}{name}".encode() for name in FIXED_KEYS] for prefix in self._prefixes]
@@ -258,8 +259,8 @@ class Servers:
                 db=target.db,
                 username=target.user or None,
                 password=target.password or None,
-                socket_timeout=_TIMEOUT_S,
-                socket_connect_timeout=_TIMEOUT_S,
+                socket_timeout=self._answer_s,
+                socket_connect_timeout=self._answer_s,
                 retry=Retry(NoBackoff(), 0),  # a repeat must say that it is one: `run` does that
                 protocol=2,
                 **tls,

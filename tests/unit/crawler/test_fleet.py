@@ -75,6 +75,24 @@ async def leased(one, member):
 # -- terms -------------------------------------------------------------------------------------------------------------
 
 
+def test_host_is_let_go_before_its_term_is_over_in_the_frontier(run, clock):
+    async def scenario(one, member):
+        await leased(one, member)
+        dropped = []
+        clock.now += TERM * (1 - MARGIN) - 0.1
+        member.let_go(dropped.append)
+        assert dropped == []
+        clock.now += 0.2
+        member.let_go(dropped.append)
+        member.let_go(dropped.append)
+        assert dropped == [HOST]
+        assert await one.next_due() is None  # in the frontier the lease is still this worker's
+        with pytest.raises(LeaseLostError):
+            member.permit(HOST)
+
+    run(scenario)
+
+
 def test_nobody_may_ask_without_a_lease(run):
     async def scenario(_, member):
         with pytest.raises(LeaseLostError, match=r"a\.example"):

@@ -10,6 +10,7 @@ import pytest
 
 from crawler.download.addresses import AddressGuard
 from crawler.download.errors import AddressForbidden
+from reservations.urls import origin_of
 
 OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = OK + b"Content-Length: 5\r\n\r\nhello"
@@ -162,6 +163,29 @@ def test_idle_connection_is_closed_after_its_time(loopback):
             await kept.lost
             assert not client._idle
             assert not client._open
+
+    loopback.run(main())
+
+
+def test_dropped_origin_fails_what_is_under_way_there_and_nothing_else(loopback):
+    async def main() -> None:
+        async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await loopback.request(reader)
+            writer.write(OK + b"Content-Length: 9\r\n\r\nhello")
+            closed.append(await reader.read())
+
+        closed: list[bytes] = []
+        async with (
+            loopback.serving(half) as one,
+            loopback.serving(loopback.answering(OK + b"Content-Length: 2\r\n\r\nok")) as two,
+            loopback.client_for() as client,
+        ):
+            body = asyncio.ensure_future((await client.exchange(one.url)).read(100))
+            other = await client.exchange(two.url)
+            client.drop(str(origin_of(one.url)))
+            assert await loopback.failure(body) == "reset"
+            assert (await other.read(100)).content == b"ok"
+        assert closed == [b""]
 
     loopback.run(main())
 
