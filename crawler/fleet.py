@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import msgspec
@@ -166,7 +166,8 @@ class Membership:
             yield
         finally:
             self.ended(authority, lease)
-            await self._frontier.finish([Outcome(lease, free_at())])
+            with suppress(FrontierError):  # then it ends with its term, and what was fetched is entered all the same
+                await self._frontier.finish([Outcome(lease, free_at())])
 
     async def _hold(self, authority: str) -> int:
         patience_s = self._lease_s + PATIENCE_S

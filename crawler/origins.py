@@ -21,7 +21,7 @@ from isal import isal_zlib
 from crawler.archive import Fetched
 from crawler.download.client import Client, Exchange
 from crawler.download.errors import TransferError
-from crawler.fleet import BusyError, Membership
+from crawler.fleet import BusyError, LeaseLostError, Membership
 from crawler.frontier.interface import Frontier
 from crawler.in_force import RulesInForce
 from crawler.politeness import Pace
@@ -32,6 +32,8 @@ from reservations.model import Answer, Decision, Facts, Hop, Want, Wants
 from reservations.urls import UrlError, canonical_url, origin_of
 
 ROBOTS: Final = "/robots.txt"
+#: How a document failed whose redirects were followed until the right to ask was over.
+INTERRUPTED: Final = "interrupted"
 LIFETIME_MS: Final = 24 * 3600 * 1000
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 #: Origins held in memory; the rest is in the frontier.
@@ -224,6 +226,8 @@ class Origins:
             expires = int(self._pace.again_at(now / 1000, attempt=tries) * 1000)
         filed = self._recorder.document(answer, fetched, key=wants.key, authority=authority, expires=expires)
         await self._recorder.settled()
+        if answer.failure == INTERRUPTED:  # what was asked for is entered, and nobody goes by it
+            raise LeaseLostError(f"{wants.url}: another worker's host by now")
         records = await self._recorder.copies(filed.warc)
         return Known(answer, filed.seq, expires, self._worker, records)
 
@@ -280,6 +284,10 @@ class Origins:
                 return None, error.reason
             except BusyError:
                 return None, "timeout"
+            except LeaseLostError:
+                if not fetched:
+                    raise
+                return None, INTERRUPTED
             target = _location(exchange)
             if target is None:
                 return Fetched(exchange=exchange), None

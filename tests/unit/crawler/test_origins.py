@@ -11,7 +11,7 @@ import pytest
 
 from crawler.download.client import Body
 from crawler.download.errors import TransferError
-from crawler.fleet import Membership
+from crawler.fleet import LeaseLostError, Membership
 from crawler.frontier import Outcome, open_frontier
 from crawler.masks import Masks
 from crawler.origins import LIFETIME_MS, MOST_DOCUMENTS, ROBOTS, Origins
@@ -257,5 +257,33 @@ def test_documents_that_pages_named_are_bounded_and_those_that_expire_first_go(f
         later = [f"/{number}" for number in range(1, MOST_DOCUMENTS + 1)]
         await asyncio.gather(*(one.origins.get(wants(key), PAGE) for key in later))
         assert set(one.origins.held(PAGE)) == set(later)
+
+    fleet(scenario)
+
+
+def test_request_that_was_sent_before_the_right_to_ask_ran_out_is_entered_and_nobody_goes_by_it(fleet):
+    async def scenario(server, one, two):
+        await one.lease()
+        exchange = server.exchange
+
+        async def moved_then_lost(url, *, headers):
+            if url.endswith("/moved"):
+                raise LeaseLostError(url)
+            answer = await exchange(url, headers=headers)
+            answer.status, answer.headers = 301, (Header("Location", "/moved"),)
+            answer.stop = lambda: None
+            return answer
+
+        server.exchange = moved_then_lost
+        with pytest.raises(LeaseLostError):
+            await one.origins.get(wants(), PAGE)
+        server.exchange = exchange
+        (entry,) = one.evidence()
+        assert (entry.failure, entry.st, [hop.url for hop in entry.redirects]) == ("interrupted", None, [HOST + ROBOTS])
+        assert [pointer.type for pointer in entry.warc] == ["response", "request"]
+        await one.let_go()
+        await two.lease()
+        known, asked = await two.origins.get(wants(), PAGE)
+        assert (known.answer.status, known.answer.tries, asked) == (200, 1, True)
 
     fleet(scenario)
