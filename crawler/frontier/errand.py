@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -72,6 +73,8 @@ def found(url: str, errand: Errand, *, priority: int = 0) -> Found:
 #: Headers of a foreign request that say what it would like to read. All others are ours alone to set.
 _WISHES: Final = (b"Accept", b"Accept-Language")
 _CLOSED: Final = (b"Authorization", b"Proxy-Authorization", b"Cookie")
+#: What is in `Request.meta` for this crawl only.
+_OURS: Final = frozenset({"depth", "download_slot", "knockfirst"})
 
 
 def _unstorable(request: Request) -> str | None:
@@ -79,10 +82,57 @@ def _unstorable(request: Request) -> str | None:
         return f"method {request.method}: this crawler only asks (GET)"
     if request.body:
         return "a body: this crawler only asks (GET)"
-    named = [name.decode() for name in _CLOSED if name in request.headers] + (["cookies"] if request.cookies else [])
+    named = [name.decode() for name in _CLOSED if request.headers and name in request.headers]
+    named += ["cookies"] if request.cookies else []
     if named:
         return f"{', '.join(named)}: credentials and cookies open what is closed to everybody else"
     return None
+
+
+@lru_cache(maxsize=256)
+def _names(spider: Spider, kind: type[Request], callback: object, errback: object) -> dict[str, str]:
+    """What a request names, as Scrapy writes it down; Scrapy looks through the whole spider for it, link by link.
+
+    Raises:
+        ValueError: a callback that is no method of the spider.
+        TypeError: one that has no hash, and so is none either.
+    """
+    data = Request("data:,", callback=callback, errback=errback).to_dict(spider=spider)  # type: ignore[arg-type]
+    data["_class"] = "" if kind is Request else f"{kind.__module__}.{kind.__name__}"
+    return {name: data[name] for name in ("callback", "errback", "_class") if data[name]}
+
+
+def _extras(request: Request) -> dict[str, Any]:
+    """What else is kept of a request, if it has any of it.
+
+    Raises:
+        RequestNotDataError: it is no plain JSON, or too long.
+    """
+    headers = request.headers
+    extras = {
+        "meta": {key: value for key, value in request.meta.items() if key not in _OURS},
+        "cb_kwargs": dict(request.cb_kwargs),
+        "flags": list(request.flags),
+        "headers": {name.decode(): (headers[name] or b"").decode("latin-1") for name in _WISHES if name in headers}
+        if headers
+        else {},
+    }
+    extras = {key: value for key, value in extras.items() if value}
+    if not extras:
+        return extras
+    try:
+        text = json.dumps(extras, allow_nan=False)
+        if (read := json.loads(text)) != extras:
+            raise ValueError("a value changes when it is written as JSON and read again")  # noqa: TRY301
+    except (TypeError, ValueError) as error:
+        raise RequestNotDataError(
+            f"{request.url}: its meta or cb_kwargs are not plain JSON ({error}); a request must outlive a crash"
+        ) from None
+    if len(text) > MAX_PAYLOAD_BYTES // 2:
+        raise RequestNotDataError(
+            f"{request.url}: its meta and cb_kwargs are larger than {MAX_PAYLOAD_BYTES // 2} bytes"
+        )
+    return read  # type: ignore[no-any-return]
 
 
 def found_from_request(request: Request, spider: Spider, errand: Errand) -> Found:
@@ -96,44 +146,18 @@ def found_from_request(request: Request, spider: Spider, errand: Errand) -> Foun
     if problem:
         raise RequestNotDataError(f"{request.url}: refused for {problem}")
     try:
-        data = request.to_dict(spider=spider)
-    except ValueError as error:
+        names = _names(spider, type(request), request.callback, request.errback)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
         raise RequestNotDataError(
             f"{request.url}: its callback or errback is no method of the spider ({error}); "
             "a request must outlive a crash"
         ) from None
-    kept = {
-        "callback": data["callback"],
-        "errback": data["errback"],
-        "meta": {
-            key: value for key, value in request.meta.items() if key not in ("depth", "download_slot", "knockfirst")
-        },
-        "cb_kwargs": dict(request.cb_kwargs),
-        "flags": list(request.flags),
-        "headers": {
-            name.decode(): (request.headers[name] or b"").decode("latin-1")
-            for name in _WISHES
-            if name in request.headers
-        },
-    }
-    if "_class" in data:
-        kept["_class"] = data["_class"]
-    try:
-        text = json.dumps({key: value for key, value in kept.items() if value}, allow_nan=False)
-        if json.loads(text) != {key: value for key, value in kept.items() if value}:
-            raise ValueError("a value changes when it is written as JSON and read again")  # noqa: TRY301
-    except (TypeError, ValueError) as error:
-        raise RequestNotDataError(
-            f"{request.url}: its meta or cb_kwargs are not plain JSON ({error}); a request must outlive a crash"
-        ) from None
-    if len(text) > MAX_PAYLOAD_BYTES // 2:
-        raise RequestNotDataError(
-            f"{request.url}: its meta and cb_kwargs are larger than {MAX_PAYLOAD_BYTES // 2} bytes"
-        )
+    data = {**names, **_extras(request)}
     url = canonical_url(request.url)
-    whole = msgspec.structs.replace(errand, request=json.loads(text), root=errand.root or origin_of(url).host)
+    origin = origin_of(url)
+    whole = msgspec.structs.replace(errand, request=data, root=errand.root or origin.host)
     try:
-        item = found(url, whole, priority=request.priority)
+        item = Finder(whole, priority=request.priority).found(url, origin)
         check_found(item)
     except (FrontierError, UnicodeEncodeError) as error:
         raise RequestNotDataError(f"{request.url}: cannot be stored ({error})") from None

@@ -142,3 +142,14 @@ json = st.recursive(
 def test_any_json_comes_back_as_it_was(meta):
     kept = {key: value for key, value in meta.items() if key not in ("depth", "download_slot", "knockfirst")}
     assert there_and_back(Request(URL, meta=meta)).meta == {**kept, "depth": 2}
+
+
+def test_callback_that_cannot_be_looked_up_is_refused_as_any_other_that_is_no_method():
+    class Odd:
+        __hash__ = None
+
+        def __call__(self, response):
+            pass
+
+    with pytest.raises(RequestNotDataError, match="no method of the spider"):
+        found_from_request(Request(URL, Odd()), SPIDER, Errand(via="link"))
