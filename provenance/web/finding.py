@@ -132,6 +132,9 @@ def document(asked: Asked) -> Response:
     """Every fetch of one document of a site."""
     row = _site(asked)
     authority, path = asked.query.get("authority", ""), asked.query.get("path", "")
+    sql = "SELECT 1 FROM document WHERE site = ? AND authority = ? AND name = ? LIMIT ?"
+    if not asked.look.rows(sql, row["id"], authority, path, 1):
+        raise HTTPException(404, "The log has no fetch of that document; the page of the site lists those it has.")
     rows = listing.fetches(authority, path, row["id"])
     return asked.list("document.html", rows, site=row, authority=authority, path=path)
 

@@ -73,6 +73,7 @@ def hostile_folder(folder):
         )  # fmt: skip
     for rule in ("Disallow:", "Disallow:", f"Disallow: /{EVIL}"):
         made.document("https://versions.example", "/robots.txt", HEAD, f"User-agent: *\n{rule}\nAllow: /x\n".encode())
+    made.document(f"https://{EVIL}.example", f"/{EVIL}", HEAD, EVIL.encode())
     made.raw(b"<script>document.title='owned'</script>")
     made.finish()
     return Hostile(made.out, seqs, documents)
@@ -349,7 +350,8 @@ def hostile_paths(hostile):
     seqs = hostile.decisions
     yield from ("/hostile", "/hostile/sites", "/hostile/attempts", "/hostile/runs", "/hostile/blocklist")
     yield f"/hostile/site?{urlencode({'name': f'{EVIL}.example'})}"
-    yield f"/hostile/document?{urlencode({'name': f'{EVIL}.example', 'authority': EVIL, 'path': EVIL})}"
+    document = {"name": f"{EVIL}.example", "authority": f"https://{EVIL}.example", "path": f"/{EVIL}"}
+    yield f"/hostile/document?{urlencode(document)}"
     yield from (f"/hostile/{page}" for seq in seqs for page in (f"entry/{seq}", f"url?of={seq}"))
     yield from (f"/hostile/entry/{seq}" for seq in (hostile.documents[0], hostile.documents[-1], seqs[-1] + 1))
     yield from (f"/search?{urlencode({'q': text})}" for text in (EVIL, RTL, LONG, HOSTILE[1]))
@@ -438,6 +440,7 @@ def test_only_the_pages_themselves_ask_for_verification(pages, headers, wanted):
         ("/demo/blocklist?after=-1", 400),
         ("/demo/url?of=" + "9" * 30, 404),
         ("/demo/site?name=%00", 404),
+        ("/demo/document?name=pirate.example", 404),
         ("/demo/entry/0/text", 404),
         ("/static/..%2fapp.py", 404),
         ("/demo/../../etc/passwd", 404),
