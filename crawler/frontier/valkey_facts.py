@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
@@ -48,12 +49,13 @@ class Facts:
         (found,) = await self._run([self._word(HOME, "HGET", name, field)])
         return None if found is None else found.decode()
 
-    async def put(self, key: str, value: str) -> None:
-        """Set one fact."""
-        if key == EPOCH:
-            await self._command("epoch", value)
-        else:
-            await self._run([self._word(HOME, "HSET", "facts", key, value)])
+    async def put(self, facts: Sequence[tuple[str, str]]) -> None:
+        """Set facts, in one act; of two values of one key the later counts."""
+        await self._run([self._word(HOME, "HSET", "facts", *itertools.chain(*facts))])
+
+    async def set_epoch(self, value: str) -> None:
+        """Set the fact that every shard knows."""
+        await self._command("epoch", value)
 
     async def swap(self, key: str, old: str | None, new: str) -> bool:
         """Set one fact if it still is `old`."""

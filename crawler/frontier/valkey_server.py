@@ -26,6 +26,9 @@ _TIMEOUT_S: Final = 10.0
 _FIRST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 2.0
 _FSYNC_MS: Final = 10_000
+_COPY_MS: Final = 1_000
+_COPIES: Final = "min-replicas-to-write"
+"""The server's setting that says how many replicas must have a write."""
 _MOST_AT_ONCE: Final = 64
 """Batches under way, each on a connection of its own; the client has a hundred of them."""
 
@@ -43,6 +46,8 @@ _PASSING: Final = (
     faults.TryAgainError,
 )
 """What a cluster says while it moves a shard, or while a replica takes over."""
+_PASSING_WORDS: Final = ("NOREPLICAS", "UNBLOCKED")
+"""What a server says, in the client's words, that has too few replicas, or has just become one."""
 
 _LEAST_VERSION: Final = (7, 2)
 # Up to these a seen URL takes 8 octets, and a queued one little more than its text and what goes with it.
@@ -79,6 +84,10 @@ class Call(NamedTuple):
     blob: bytes = b""
 
 
+class _NotCopiedError(faults.RedisError):
+    """Too few replicas have what is in the server's memory."""
+
+
 def _read_scripts() -> dict[str, tuple[str, str]]:
     """The scripts by name: digest and text."""
     common, *parts = Path(__file__).with_name("valkey.lua").read_text().split("\n--@ ")
@@ -110,6 +119,8 @@ class Servers:
         self._clients: dict[tuple[str, int], Redis] = {}
         self._home = (target.host, target.port)
         self._places = [self._home] * target.shards
+        self._copies: dict[tuple[str, int], int] = {}
+        self._copy_ms = round(min(_COPY_MS, self._answer_s * 500))
         self._cluster = False
         self._at_once = asyncio.Semaphore(_MOST_AT_ONCE)
 
@@ -133,7 +144,7 @@ class Servers:
             self._cluster = int((await client.info("cluster")).get("cluster_enabled", 0)) == 1
             await self._find_places()
             for place in sorted(set(self._places)):
-                await self._check(self._client(place), f"{place[0]}:{place[1]}")
+                await self._check(place)
         except _CUT_OFF as error:
             raise self._error(*out_of_reach(self._target, error)) from error
         except faults.NoPermissionError as error:
@@ -144,8 +155,12 @@ class Servers:
     async def run(self, calls: Sequence[Call]) -> list[Any]:
         """Send calls, those of one server in one go and in their order; the answers in the order of the calls.
 
+        Where a server says that replicas must have what is written (`min-replicas-to-write`), they have it when this
+        returns, and all that the answers tell of: whoever acts on them may lose the server and go on with a replica.
+
         Raises:
-            FrontierError: a server could not be reached for the patience of this frontier, or refuses.
+            FrontierError: a server could not be reached for the patience of this frontier, or refuses, or its replicas
+                did not follow.
         """
         clock = asyncio.get_running_loop().time
         give_up_at, wait = clock() + self._patience_s, _FIRST_WAIT_S
@@ -159,7 +174,8 @@ class Servers:
                 break
             error = self._first_fault([answers[place] for place in todo])
             if clock() + wait > give_up_at:
-                raise self._error(f"cannot be reached ({error})", "Bring it back, then start the same command again.")
+                what = "cannot be reached" if isinstance(error, _CUT_OFF) else "takes no writes"
+                raise self._error(f"{what} ({error})", "Bring it back, then start the same command again.")
             if not isinstance(error, faults.NoScriptError):
                 logger.warning("%s: %s; trying again in %.2f s", self._target.shown, error, wait)
                 await asyncio.sleep(wait)
@@ -190,28 +206,48 @@ class Servers:
         by_place: dict[tuple[str, int], list[int]] = {}
         for place in todo:
             by_place.setdefault(self._places[calls[place].shard], []).append(place)
-        await asyncio.gather(
-            *(self._send_to(self._client(node), calls, group, answers, cut_off) for node, group in by_place.items())
-        )
+        await asyncio.gather(*(self._send_to(node, calls, group, answers, cut_off) for node, group in by_place.items()))
 
     async def _send_to(
-        self, client: Redis, calls: Sequence[Call], group: list[int], answers: list[Any], cut_off: set[int]
+        self, node: tuple[str, int], calls: Sequence[Call], group: list[int], answers: list[Any], cut_off: set[int]
     ) -> None:
+        client = self._client(node)
         now = b"" if self.server_now is None else b"%d" % round(self.server_now() * 1e6)
         pipeline = client.pipeline(transaction=False)
         for place in group:
             pipeline.execute_command(*self._words(calls[place], now, b"1" if place in cut_off else b""))
+        if copies := self._copies.get(node, 0):
+            # What waits is the connection that wrote last, so it writes something itself, behind all that was read.
+            pipeline.execute_command("INCR", self.key(calls[group[0]].shard, "settled"))
+            pipeline.execute_command("WAIT", copies, self._copy_ms)
+        pipeline.config_get(_COPIES)
         try:
             async with self._at_once:
                 received = await pipeline.execute(raise_on_error=False)
+            received, told = received[: len(group)], received[len(group) :]
             pairs = zip(group, received, strict=True)
             for name in {calls[place].script for place, one in pairs if isinstance(one, faults.NoScriptError)}:
                 await client.script_load(_SCRIPTS[name][1])
+            if fault := self._not_copied(node, told):
+                cut_off.update(group)
+                received = [one if isinstance(one, Exception) else fault for one in received]
         except _CUT_OFF as error:
             cut_off.update(group)
             received = [error] * len(group)
         for place, answer in zip(group, received, strict=True):
             answers[place] = answer
+
+    def _not_copied(self, node: tuple[str, int], told: list[Any]) -> Exception | None:
+        """Why what was just written and read may not be known to enough replicas.
+
+        How many they must be is asked each time: behind the same address another server may stand by now.
+        """
+        for one in told:
+            if isinstance(one, Exception):
+                return one
+        wanted = self._copies[node] = int(told[-1].get(_COPIES, 0))
+        copied = told[1] if len(told) > 1 else 0
+        return _NotCopiedError(f"{copied} of {wanted} replicas follow") if copied < wanted else None
 
     def _words(self, call: Call, now: bytes, again: bytes) -> list[Any]:
         prefix = self._prefixes[call.shard]
@@ -231,7 +267,8 @@ class Servers:
             if isinstance(error, faults.OutOfMemoryError):
                 remedy = "Give it more memory (maxmemory), then start the same command again."
                 raise self._error("has no memory left", remedy) from error
-            if not isinstance(error, (*_CUT_OFF, *_PASSING, faults.NoScriptError)):
+            passing = isinstance(error, (*_CUT_OFF, *_PASSING, _NotCopiedError, faults.NoScriptError))
+            if not passing and not str(error).startswith(_PASSING_WORDS):
                 raise self._error(f"refused: {error}", "Please report this, with the line above.") from error
         waiting = [error for error in errors if not isinstance(error, faults.NoScriptError)]
         return (waiting or errors)[0]
@@ -291,7 +328,8 @@ class Servers:
 
     # -- safety --------------------------------------------------------------------------------------------------------
 
-    async def _check(self, client: Redis, where: str) -> None:
+    async def _check(self, place: tuple[str, int]) -> None:
+        client, where = self._client(place), f"{place[0]}:{place[1]}"
         server = await client.info("server")
         version = tuple(int(part) for part in str(server["redis_version"]).split(".")[:2])
         if version < _LEAST_VERSION:
@@ -300,11 +338,12 @@ class Servers:
                 where=where,
                 remedy="Use Valkey, or Redis 7.2 or newer: only they can say when a write is on the disk (WAITAOF).",
             )
-        names = [name for name, _, _ in _SETTINGS]
+        names = [_COPIES, *(name for name, _, _ in _SETTINGS)]
         try:
             settings = {str(name): str(value) for name, value in (await client.config_get(*names)).items()}
         except faults.NoPermissionError:
             settings = await self._settings_by_info(client)
+        self._copies[place] = int(settings.get(_COPIES, 0))
         for name, good, line in _SETTINGS:
             if name not in settings:
                 user = self._target.user or "default"
