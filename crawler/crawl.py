@@ -17,6 +17,7 @@ from scrapy.crawler import Crawler
 
 from blocklists.model import BlocklistError
 from crawler import fleet, folder, introduction, recovery
+from crawler.clock import steady
 from crawler.door import Door
 from crawler.download.addresses import AddressGuard, parse_resolve
 from crawler.download.client import Client
@@ -194,7 +195,7 @@ class Crawl:
             folder.write(out, self.file)
         self.frontier = open_frontier(
             options.frontier,
-            now=time.time,
+            now=steady,
             worker=self.file.worker,
             lease_s=options.lease_s,
             max_per_host=options.max_per_host,
@@ -218,7 +219,7 @@ class Crawl:
         among = fleet.others(
             await self.frontier.workers(),
             me=self.file.worker,
-            since=time.time() - self.options.lease_s,
+            since=steady() - self.options.lease_s,
             rules=await self.frontier.get(EPOCH),
         )
         await fleet.announce(self.frontier, self.rules, alone=not among)
@@ -342,7 +343,7 @@ class Crawl:
     @staticmethod
     def now() -> float:
         """Seconds since 1970: the clock that hosts are asked by."""
-        return time.time()
+        return steady()
 
     def tally(self, what: str, by: int = 1) -> None:
         """Counts what is counted and not entered: duplicates, out of scope, nofollow, over budget."""

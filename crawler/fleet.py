@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from crawler.clock import since_boot, steady
 from crawler.folder import CrawlFile
 from crawler.frontier.account import told
 from crawler.frontier.interface import (
@@ -77,7 +78,7 @@ class Membership:
         frontier: Frontier,
         *,
         lease_s: float,
-        clock: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+        clock: Callable[[], float] = since_boot,
     ) -> None:
         self._frontier, self._lease_s, self._clock = frontier, lease_s, clock
         self._terms: dict[str, tuple[int, float]] = {}
@@ -178,7 +179,7 @@ class Membership:
             if lease is not None:
                 self.granted(lease, authority, asked_at=asked_at)
                 return lease
-            wait = max(again - time.time(), 0.05)
+            wait = max(again - steady(), 0.05)
             if time.monotonic() + wait > patience:
                 raise BusyError(f"{authority}: not free within {patience_s:.0f} s")
             await asyncio.sleep(wait)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from crawler.clock import steady
 from crawler.frontier import Found, Frontier, FrontierError, open_frontier
 from crawler.frontier.account import Account, account, shown
 from crawler.frontier.errand import Errand, found
@@ -69,7 +69,7 @@ def _url(where: str) -> str:
 
 @asynccontextmanager
 async def _looking_at(where: str) -> AsyncIterator[Frontier]:
-    frontier = open_frontier(_url(where), now=time.time)
+    frontier = open_frontier(_url(where), now=steady)
     await frontier.open()
     try:
         yield frontier
@@ -91,7 +91,7 @@ def _on(where: str, act: Callable[[Frontier], Awaitable[T]]) -> T:
 
 
 async def _account(frontier: Frontier) -> Account:
-    return await account(frontier, now=time.time())
+    return await account(frontier, now=steady())
 
 
 @app.command(epilog="Example: knockfirst frontier stats valkey://10.0.0.5:6379/0?crawl=autumn --watch")
@@ -205,16 +205,15 @@ def block(
     as_json: Json = False,
 ) -> None:
     """Have a host left alone from the next claim on. Its URLs stay queued."""
-    now = time.time()
-    until = None if hours is None else now + hours * 3600
-    blocks = [Block(one, reason, now, until) for one in _authorities(host)]
+    names = _authorities(host)
 
     async def act(open_one: Frontier) -> None:
-        for one in blocks:
-            await open_one.block(one)
+        now = steady()
+        until = None if hours is None else now + hours * 3600
+        for name in names:
+            await open_one.block(Block(name, reason, now, until))
 
     _on(frontier, act)
-    names = [one.authority for one in blocks]
     typer.echo(json.dumps({"blocked": names}) if as_json else f"blocked from the next claim on: {', '.join(names)}")
 
 

@@ -7,7 +7,6 @@ no setting).
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from crawler import identity
+from crawler.clock import steady
 from crawler.download.addresses import parse_resolve
 from crawler.download.tls import client_context
 from crawler.frontier import open_frontier
@@ -144,7 +144,7 @@ def _resolve_fault(text: str) -> str | None:
 
 def _frontier_fault(text: str) -> str | None:
     try:
-        open_frontier(text, now=time.time)
+        open_frontier(text, now=steady)
     except FrontierError as error:
         return error.remedy
     return None

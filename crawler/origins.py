@@ -19,6 +19,7 @@ import msgspec
 from isal import isal_zlib
 
 from crawler.archive import Fetched
+from crawler.clock import steady
 from crawler.download.client import Client, Exchange
 from crawler.download.errors import TransferError
 from crawler.fleet import BusyError, LeaseLostError, Membership
@@ -35,6 +36,9 @@ ROBOTS: Final = "/robots.txt"
 #: How a document failed whose redirects were followed until the right to ask was over.
 INTERRUPTED: Final = "interrupted"
 LIFETIME_MS: Final = 24 * 3600 * 1000
+#: What was fetched later than now was fetched under a date that was set back since: nobody knows how old it is, and it
+#: is asked for again. The clocks of a fleet's machines may differ by this.
+MOST_AHEAD_MS: Final = 60 * 1000
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 #: Origins held in memory; the rest is in the frontier.
 MOST_HELD: Final = 2048
@@ -186,7 +190,8 @@ class Origins:
         return await self._origin(authority)
 
     def _is_fresh(self, known: Known) -> bool:
-        return known.expires > self._now_ms()
+        now = self._now_ms()
+        return known.answer.fetched_at <= now + MOST_AHEAD_MS and now < known.expires
 
     def _is_ours(self, known: Known) -> bool:
         return known.worker == self._worker and self._is_fresh(known)
@@ -239,8 +244,8 @@ class Origins:
         self._held_bytes += origin.size()
         one_by_one = self._remembering.setdefault(authority, asyncio.Lock())
         async with one_by_one:  # or an answer less might be written after one more
-            until = self._now_ms() + LIFETIME_MS  # also of what is used for less long: its tries are counted on
-            await self._frontier.remember_origin(authority, isal_zlib.compress(_encode(origin), 1), until / 1000)
+            until = steady() + LIFETIME_MS / 1000  # also of what is used for less long: its tries are counted on
+            await self._frontier.remember_origin(authority, isal_zlib.compress(_encode(origin), 1), until)
         self._shrink()
 
     async def _fetch(self, wants: Wants, authority: str, tries: int) -> tuple[Answer, list[Fetched]]:
@@ -299,7 +304,7 @@ class Origins:
             url = target
 
     def _free_at(self) -> float:
-        return self._pace.host_free_at(self._now_ms() / 1000, crawl_delay_s=0.0)
+        return self._pace.host_free_at(steady(), crawl_delay_s=0.0)
 
     async def _barred(self, url: str, key: str, home: str) -> str | None:
         """Why `url` may not be asked for (blocklist, its own origin's robots.txt), or None."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ import msgspec
 from scrapy.statscollectors import StatsCollector
 
 from crawler import fleet, recovery
+from crawler.clock import steady
 from crawler.door import Door
 from crawler.fleet import LeaseLostError, Membership
 from crawler.frontier import MAX_PAYLOAD_BYTES, Frontier, Lease, Outcome
@@ -129,7 +129,7 @@ class Visits:
                 self._enter_interrupted(visit)
             visit.supersedes = last
             self._go_on(
-                visit, self._pace.host_free_at(time.time(), crawl_delay_s=await self._door.known_delay_s(visit))
+                visit, self._pace.host_free_at(steady(), crawl_delay_s=await self._door.known_delay_s(visit))
             )
         await self._recorder.settled()
         if done:
@@ -148,7 +148,7 @@ class Visits:
         if supersedes:
             recovery.count(self.finals, supersedes.verdict, -1)
         self._membership.ended(visit.lease.authority, visit.lease.id)
-        return Outcome(visit.lease.id, self._pace.host_free_at(time.time(), crawl_delay_s=0.0), dead=True)
+        return Outcome(visit.lease.id, self._pace.host_free_at(steady(), crawl_delay_s=0.0), dead=True)
 
     def _go_on(self, visit: Visit, due: float) -> None:
         """Hands an open lease to the feeder, to be asked for when it is due."""
@@ -171,7 +171,7 @@ class Visits:
     ) -> Outcome:
         """The end of an attempt: the URL is due again at `again`, or done, and then due anew where that is wished."""
         if again is None and self._recrawl_s > 0:
-            more["anew"], again = True, time.time() + self._recrawl_s
+            more["anew"], again = True, steady() + self._recrawl_s
         return Outcome(visit.lease.id, free_at, children, again, **more)
 
     # -- under way, and ending ----------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ class Visits:
         self, visit: Visit, verdict: Verdict, gate: str, *, wait_s: int, crawl_delay_s: float
     ) -> tuple[float, float | None]:
         """When the host may be asked again after an attempt that ends now, and when its URL, if it was deferred."""
-        now = time.time()
+        now = steady()
         free_at = self._pace.host_free_at(now, crawl_delay_s=crawl_delay_s)
         if verdict is Verdict.DEFERRED:
             again = self._pace.again_at(now, attempt=visit.lease.attempt, retry_after_s=wait_s)
@@ -247,7 +247,7 @@ class Visits:
         """Gives back a lease whose term is, or may be, over: in the frontier it may be ours for a moment still."""
         with contextlib.suppress(FrontierError):
             await self._recorder.settled()
-            await self.put_back(visit, host_free_at=self._pace.host_free_at(time.time(), crawl_delay_s=0.0))
+            await self.put_back(visit, host_free_at=self._pace.host_free_at(steady(), crawl_delay_s=0.0))
 
     def onward(self, visit: Visit, *, via: str, depth: int) -> Errand:
         """The errand on which URLs are asked for that a page leads to."""

@@ -79,7 +79,7 @@ class SqliteFrontier:
         loop = asyncio.get_running_loop()
         thread = ThreadPoolExecutor(1, "frontier")
         try:
-            leases = await loop.run_in_executor(thread, self._store.open, self._now())
+            leases = await loop.run_in_executor(thread, self._store.open, self._now)
         except BaseException:
             thread.submit(self._store.close)
             thread.shutdown(wait=False)

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from crawler.clock import Setting, SteadyClock
 from crawler.frontier.interface import (
     EPOCH,
     HOLD_RETRY_S,
@@ -46,6 +49,9 @@ _NEXT_DUE: Final = f"""SELECT min(at) FROM (
 
 _NO_LIMIT: Final = 2**62
 
+CLOCK: Final = "clock"
+"""The fact that says how the clock was set that the times in the file are by."""
+
 Items = Sequence[tuple[int, Found]]
 """URLs with their fingerprints."""
 
@@ -68,12 +74,15 @@ class Store:
         self._standing = Standing()
         self.close = self._file.close
 
-    def open(self, now: float) -> list[Lease]:
+    def open(self, clock: Callable[[], float]) -> list[Lease]:
         """Open or create the file; returns the leases that this worker has in it."""
         self._file.open(check=bool(self._worker))
-        if not self._worker:
-            return []
-        with self._file.transaction():
+        with self._file.transaction(writes=bool(self._worker)):
+            if isinstance(clock, SteadyClock):
+                self._agree(clock)
+            if not self._worker:
+                return []
+            now = clock()
             self._sql("DELETE FROM origin WHERE expires_at <= ?", now)
             self._end_holds()
             self._sql("UPDATE lease SET losses = losses + 1 WHERE worker = ?", self._worker)
@@ -304,6 +313,12 @@ class Store:
         return [(row[:4], Found(*row[4:])) for row in rows]
 
     # -- parts ---------------------------------------------------------------------------------------------------------
+
+    def _agree(self, clock: SteadyClock) -> None:
+        """All processes of a machine go by the first one's setting, until the machine is started again."""
+        told = self.get(CLOCK)
+        if not (told and clock.agree(msgspec.json.decode(told, type=Setting))) and self._worker:
+            self.put(CLOCK, msgspec.json.encode(clock.setting).decode())
 
     def _check_worker(self) -> None:
         if not self._worker:

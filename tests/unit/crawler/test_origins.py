@@ -233,6 +233,20 @@ def test_document_is_used_for_a_day_by_all_from_when_it_was_asked_for(fleet):
     fleet(scenario)
 
 
+def test_document_that_was_fetched_later_than_now_is_asked_for_again(fleet):
+    async def scenario(server, one, two):
+        await one.lease()
+        await one.origins.get(wants(), PAGE)
+        one.clock[0] -= 30  # within what clocks differ by
+        assert not (await one.origins.get(wants(), PAGE))[1]
+        one.clock[0] -= 3600
+        assert one.origins.held(PAGE) == {}
+        assert (await one.origins.get(wants(), PAGE))[1]
+        assert len(server.asked) == 2
+
+    fleet(scenario)
+
+
 def test_failure_is_tried_again_by_whoever_comes_and_tries_are_counted_over_all(fleet):
     async def scenario(server, one, two):
         del server.files[ROBOTS]
