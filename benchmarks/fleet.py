@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import selectors
 import shutil
@@ -162,11 +163,35 @@ class Pair:
         self.line.close()
 
 
+class Calendar:
+    """The date of the machine that the workers run on, as libfaketime shows it to them."""
+
+    def __init__(self, file: Path) -> None:
+        library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+        if library is None:
+            raise SystemExit("the date cannot be set for some processes alone: install faketime, or choose other harms")
+        self._file = file
+        self.environment = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        self.set(0)
+
+    def set(self, ahead_s: int) -> None:
+        """Sets the date, that far from what it is; also for those who run."""
+        self._file.write_text(f"{ahead_s:+d}\n")
+
+
 class Worker:
     """One worker: its folder, its command, the process that runs now, and those that ran."""
 
-    def __init__(self, name: str, out: Path, command: Sequence[str], line: Line | None) -> None:
+    def __init__(
+        self, name: str, out: Path, command: Sequence[str], line: Line | None, environment: dict[str, str]
+    ) -> None:
         self.name, self.out, self.line = name, out, line
+        self._environment = {**os.environ, **environment}
         self._command = [*command, "-s", f"KNOCKFIRST_CONTACT=https://crawler.example/{name}/about"]
         self._process: subprocess.Popen[bytes] | None = None
         self._why, self.may_refuse = "", False
@@ -193,6 +218,7 @@ class Worker:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=PROJECT,
+                env=self._environment,
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 preexec_fn=limit,  # noqa: PLW1509
@@ -244,6 +270,7 @@ class Fleet:
         workers: how many.
         engine: "valkey" or "sqlite".
         pair: whether the server has a replica.
+        calendar: the date that workers have; None: the machine's own.
     """
 
     def __init__(
@@ -255,8 +282,10 @@ class Fleet:
         engine: str,
         *,
         pair: bool = False,
+        calendar: Calendar | None = None,
     ) -> None:
-        self.web = web
+        self.web, self.calendar = web, calendar
+        environment = calendar.environment if calendar else {}
         self.pair = Pair(folder) if pair else None
         alone = Server(folder / "server") if engine == "valkey" and not pair else None
         self.server = self.pair.master if self.pair else alone
@@ -265,7 +294,7 @@ class Fleet:
             line = Line(self.server.port) if self.server else None
             url = f"valkey://127.0.0.1:{line.port}/0?crawl=demo" if line else f"sqlite:///{folder}/frontier.db"
             out = folder / f"w{number}"
-            self.workers.append(Worker(f"w{number}", out, commands(out, url), line))
+            self.workers.append(Worker(f"w{number}", out, commands(out, url), line, environment))
 
     def __enter__(self) -> Self:
         return self

@@ -5,8 +5,9 @@
 A round is one crawl by several workers on one frontier, to which two to four harms are done at seeded moments: workers
 killed (kill -9) and started again at once, later or at the end; the server killed or restarted; all of it killed; a
 worker stopped for longer than its leases last and woken; the line between a worker and the server cut; a worker whose
-disk is full; the server lost for good while its replica was behind, and the replica promoted. Then all workers are
-started once more. Exit code 1 when any figure that must be zero is not.
+disk is full; the server lost for good while its replica was behind, and the replica promoted; the date of all workers set
+an hour forward or back (by libfaketime, Debian's package `faketime`). Then all workers are started once more. Exit code 1
+when any figure that must be zero is not.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks.fleet import LEASE_S, Fleet, Worker
+from benchmarks.fleet import LEASE_S, Calendar, Fleet, Worker
 from benchmarks.kill_audit import FAULTS, Audit, audit
 from benchmarks.kill_rounds import header, row
 from crawler.demo.run import crawl_command, worker_commands
@@ -36,6 +37,9 @@ _LAST_REQUEST: Final = 800
 _SMALL_DISK: Final = 150_000
 #: The harm that takes a pair of servers.
 _FAILOVER: Final = "failover"
+#: The harm that takes a date that can be set.
+_DATE: Final = "date set"
+_HOUR_S: Final = 3600
 
 
 class Harm(NamedTuple):
@@ -116,6 +120,11 @@ def _fail_over(fleet: Fleet, _: Worker, harm: Harm) -> None:
     fleet.fail_over(behind_s=harm.seconds % 1, away_s=harm.seconds)
 
 
+def _set_date(fleet: Fleet, _: Worker, harm: Harm) -> None:
+    assert fleet.calendar
+    fleet.calendar.set(_HOUR_S if harm.seconds < LEASE_S else -_HOUR_S)
+
+
 _Act = Callable[[Fleet, Worker, Harm], None]
 _WITHOUT_SERVER: Final[dict[str, _Act]] = {
     "worker killed": _kill_worker,
@@ -123,6 +132,7 @@ _WITHOUT_SERVER: Final[dict[str, _Act]] = {
     "worker stopped": _stop_worker,
     "all killed": _kill_all,
     "disk full": _fill_disk,
+    _DATE: _set_date,
 }
 _WITH_SERVER: Final[dict[str, _Act]] = {
     **_WITHOUT_SERVER,
@@ -153,12 +163,13 @@ def a_round(web: DemoWeb, folder: Path, harms: list[Harm], *, workers: int, engi
     folder.mkdir(parents=True)
     settings = {"KNOCKFIRST_LEASE": str(LEASE_S), "LOG_LEVEL": "WARNING"}
     common = crawl_command(web, folder / "out", folder, settings)
-    pair = any(harm.what == _FAILOVER for harm in harms)
+    kinds = {harm.what for harm in harms}
+    calendar = Calendar(folder / "date") if _DATE in kinds else None
 
     def command(out: Path, url: str) -> list[str]:
         return worker_commands(common, [out], url)[0]
 
-    with Fleet(web, folder, command, workers, engine, pair=pair) as fleet:
+    with Fleet(web, folder, command, workers, engine, pair=_FAILOVER in kinds, calendar=calendar) as fleet:
         for worker in fleet.workers:
             worker.start()
         for harm in harms:
