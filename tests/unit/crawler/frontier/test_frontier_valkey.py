@@ -235,16 +235,18 @@ class Proxy:
             ours.close()
 
         going = asyncio.create_task(there())
-        while data := await theirs.read(65536):
-            if self.cut_at is not None:
-                self.cut_at -= 1
-                if self.cut_at < 0:
-                    self.cut_at, self.cuts = None, self.cuts + 1
-                    break
-            writer.write(data)
-        going.cancel()
-        writer.close()
-        ours.close()
+        try:
+            while data := await theirs.read(65536):
+                if self.cut_at is not None:
+                    self.cut_at -= 1
+                    if self.cut_at < 0:
+                        self.cut_at, self.cuts = None, self.cuts + 1
+                        break
+                writer.write(data)
+        finally:  # also when the test ends before its connections do
+            going.cancel()
+            writer.close()
+            ours.close()
 
 
 @pytest.mark.parametrize("answer", range(3))
