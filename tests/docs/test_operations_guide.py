@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from blocklists.signing import StaffKey
 from crawler.demo.authority import Authority
 from crawler.frontier import open_frontier
-from crawler.frontier.valkey_server import _SETTINGS
+from crawler.frontier.valkey_server import _COPIES, _SETTINGS
 from crawler.frontier.valkey_url import parse
 from provenance import builds
 
@@ -214,6 +214,10 @@ def test_replica_of_the_files_holds_what_the_master_holds(of_the_guide, tmp_path
         master.set("{kf:autumn:0}x", "1")
         assert master.wait(1, 20_000) == 1
         assert replica.get("{kf:autumn:0}x") == b"1"
+
+
+def test_master_of_the_files_has_workers_wait_for_its_replica():
+    assert f"{_COPIES} 1" in (FILES / "master.conf").read_text("utf-8").splitlines()
 
 
 def test_units_are_what_systemd_accepts(tmp_path):
