@@ -182,7 +182,7 @@ class Origins:
             origin = await self._origin(authority)
             self._held_bytes -= origin.size()
             for key, known in theirs.documents.items():
-                if key not in origin.documents or origin.documents[key].expires < known.expires:
+                if key not in origin.documents or self._rank(origin.documents[key]) < self._rank(known):
                     origin.documents[key] = known
             self._held_bytes += origin.size()
             if lease is not None:
@@ -190,8 +190,14 @@ class Origins:
         return await self._origin(authority)
 
     def _is_fresh(self, known: Known) -> bool:
-        now = self._now_ms()
-        return known.answer.fetched_at <= now + MOST_AHEAD_MS and now < known.expires
+        return self._is_dated(known) and known.expires > self._now_ms()
+
+    def _is_dated(self, known: Known) -> bool:
+        return known.answer.fetched_at <= self._now_ms() + MOST_AHEAD_MS
+
+    def _rank(self, known: Known) -> tuple[bool, int]:
+        """Of two answers the one that is used for longer counts; one from later than now gives way to any other."""
+        return self._is_dated(known), known.expires
 
     def _is_ours(self, known: Known) -> bool:
         return known.worker == self._worker and self._is_fresh(known)

@@ -247,6 +247,23 @@ def test_document_that_was_fetched_later_than_now_is_asked_for_again(fleet):
     fleet(scenario)
 
 
+def test_answers_from_later_than_now_that_another_worker_holds_replace_none_of_now(fleet):
+    async def scenario(server, one, two):
+        for worker in (one, two):  # both hold what was fetched under the later date
+            await worker.lease()
+            await worker.origins.get(wants(), PAGE)
+            await worker.let_go()
+        one.clock[0] -= 3600
+        asked = []
+        for worker in (one, two, one, two):
+            await worker.lease()
+            asked.append((await worker.origins.get(wants(), PAGE))[1])
+            await worker.let_go()
+        assert asked == [True, False, False, False]
+
+    fleet(scenario)
+
+
 def test_failure_is_tried_again_by_whoever_comes_and_tries_are_counted_over_all(fleet):
     async def scenario(server, one, two):
         del server.files[ROBOTS]
