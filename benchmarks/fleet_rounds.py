@@ -5,9 +5,10 @@
 A round is one crawl by several workers on one frontier, to which two to four harms are done at seeded moments: workers
 killed (kill -9) and started again at once, later or at the end; the server killed or restarted; all of it killed; a
 worker stopped for longer than its leases last and woken; the line between a worker and the server cut; a worker whose
-disk is full; the server lost for good while its replica was behind, and the replica promoted; the date of all workers set
-an hour forward or back (by libfaketime, Debian's package `faketime`). Then all workers are started once more. Exit code 1
-when any figure that must be zero is not.
+disk is full; the server lost for good while its replica was behind, and the replica promoted; the date of all workers
+set an hour forward or back. Then all workers are started once more.
+
+Exit code 1 when any figure that must be zero is not.
 """
 
 from __future__ import annotations
