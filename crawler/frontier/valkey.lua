@@ -64,8 +64,13 @@ local function enqueue(queue, waiting, item, entry, due)
 end
 
 -- A lease: {authority, worker, path ('' of a hold), payload, attempt, rank, item, losses, lost, address}.
+-- Its number is one more than the last, and at least the milliseconds since 2020: a server that has lost its last moment
+-- must not give one away again that somebody may come back with.
 local function new_lease(shards, shard, worker, term, mine, authority, host, lease)
-  local id = call('HINCRBY', STAND, 'leases', 1) * shards + shard
+  local last = tonumber(call('HGET', STAND, 'leases') or 0)
+  local number = math.max(last + 1, math.floor(NOW / 1000) - 1577836800000)
+  call('HSET', STAND, 'leases', number)
+  local id = number * shards + shard
   call('HSET', LEASES, id, pack(lease))
   call('ZADD', TERMS, NOW + term, id)
   call('SADD', mine, id)
