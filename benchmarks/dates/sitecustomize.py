@@ -1,4 +1,4 @@
-"""Has Python tell another date: the machine's, and as many seconds more as a file says. See `benchmarks.fleet.Calendar`.
+"""Has Python tell another date: the machine's, and as many seconds more as a file says (`benchmarks.fleet.Calendar`).
 
 Python runs a module of this name, where its path has one, before anything else. Clocks that are no date are left alone.
 """

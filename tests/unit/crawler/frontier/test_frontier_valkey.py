@@ -309,6 +309,29 @@ def test_server_killed_and_started_again_has_lost_nothing(valkey_server):
         asyncio.run(main())
 
 
+def test_server_that_lost_its_last_moment_gives_no_number_of_a_lease_away_again(valkey_server):
+    """What came after its last copy is gone, as behind `appendfsync everysec` when the power goes."""
+    with valkey_server() as server:
+        url = server.crawl("lost")
+
+        async def main():
+            async with opened(url) as frontier:
+                await frontier.push([page(1), page(1, SITES[0])])
+                with Redis(port=server.port) as client:
+                    copy = {key: client.dump(key) for key in client.keys()}
+                    lost = await frontier.claim(2)
+                    client.flushdb()
+                    for key, value in copy.items():
+                        client.restore(key, 0, value)
+                again = await frontier.claim(2)
+                assert {lease.url for lease in again} == {lease.url for lease in lost}
+                assert min(lease.id for lease in again) > max(lease.id for lease in lost)
+                with pytest.raises(FrontierError, match="not open"):
+                    await frontier.finish([Outcome(lost[0].id, 0)])
+
+        asyncio.run(main())
+
+
 def test_server_that_stays_away_is_told_after_the_patience(valkey_server):
     with valkey_server() as server:
 
