@@ -44,7 +44,7 @@ def page_of(web: Web, site: Site, path: str, reply: Reply) -> str:
     items = "".join(
         f'<li><a href="{html.escape(_href(web, link))}"{rel}>{html.escape(link)}</a></li>\n' for link, rel in links
     )
-    home = '<p><a href="/">' + html.escape(site.host) + "</a></p>\n" if any(p.path == "/" for p in site.page) else ""
+    home = '<p><a href="/">Home</a></p>\n' if any(p.path == "/" for p in site.page) else ""
     prose = "".join(f"<p>{html.escape(text)}</p>\n" for text in reply.text or web.prose(site.host + path))
     meta = "".join(f"{line}\n" for line in reply.meta)
     return (

@@ -318,7 +318,7 @@ def test_server_that_lost_its_last_moment_gives_no_number_of_a_lease_away_again(
             async with opened(url) as frontier:
                 await frontier.push([page(1), page(1, SITES[0])])
                 with Redis(port=server.port) as client:
-                    copy = {key: client.dump(key) for key in client.keys()}
+                    copy = {key: client.dump(key) for key in client.scan_iter()}
                     lost = await frontier.claim(2)
                     client.flushdb()
                     for key, value in copy.items():
