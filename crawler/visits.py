@@ -128,9 +128,7 @@ class Visits:
             if found_in_log.attempted.get(lease.id, -1) < (found_in_log.last_run or 0):
                 self._enter_interrupted(visit)
             visit.supersedes = last
-            self._go_on(
-                visit, self._pace.host_free_at(steady(), crawl_delay_s=await self._door.known_delay_s(visit))
-            )
+            self._go_on(visit, self._pace.host_free_at(steady(), crawl_delay_s=await self._door.known_delay_s(visit)))
         await self._recorder.settled()
         if done:
             await self._frontier.finish(done)
