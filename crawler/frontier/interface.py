@@ -361,6 +361,10 @@ class Recent:
             self._old, self._young = self._young, set()
         self._young.add(hash(url))
 
+    def forget(self) -> None:
+        """Remember nothing: the frontier may have lost what it held."""
+        self._young, self._old = set(), set()
+
     def unfamiliar(self, found: Sequence[Found]) -> list[tuple[int, Found]]:
         """What was not met lately, with its fingerprint: only this is worth a look at the storage.
 

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from redis import exceptions as faults
 from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
@@ -102,6 +103,17 @@ def _read_scripts() -> dict[str, tuple[str, str]]:
 _SCRIPTS: Final = _read_scripts()
 
 
+class _Lines:
+    """How many lines were opened to servers. By itself, so that a pool of lines does not hold what holds it."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+
+    async def open(self, line: AbstractConnection) -> None:
+        self.opened += 1
+        await line.on_connect()
+
+
 class Servers:
     """The way to all shards.
 
@@ -122,12 +134,18 @@ class Servers:
         self._copies: dict[tuple[str, int], int] = {}
         self._copy_ms = round(min(_COPY_MS, self._answer_s * 500))
         self._cluster = False
+        self._lines = _Lines()
         self._at_once = asyncio.Semaphore(_MOST_AT_ONCE)
 
     @property
     def many(self) -> bool:
         """Whether shards lie on several servers, whose files are written independently."""
         return len(set(self._places)) > 1
+
+    @property
+    def lines(self) -> int:
+        """How many were opened so far: behind each new one another server may answer, or one that has forgotten."""
+        return self._lines.opened
 
     def key(self, shard: int, name: str) -> str:
         """A key of a shard."""
@@ -300,6 +318,7 @@ class Servers:
                 socket_connect_timeout=self._answer_s,
                 retry=Retry(NoBackoff(), 0),  # a repeat must say that it is one: `run` does that
                 protocol=2,
+                redis_connect_func=self._lines.open,
                 **tls,
             )
             self._clients[place] = Redis.from_pool(pool)

@@ -80,7 +80,7 @@ class Store(Facts):
         super().__init__(servers, target, now=now)
         self._worker, self._limits = worker, limits
         self._held: dict[int, _Held] = {}
-        self._recent = Recent(recent)
+        self._recent, self._met_behind = Recent(recent), 0
         self._term = us(limits.lease_s)
 
     async def open(self) -> list[Lease]:
@@ -111,6 +111,9 @@ class Store(Facts):
 
     def unfamiliar(self, found: Sequence[Found]) -> list[tuple[int, Found]]:
         """What was not met lately, with its fingerprint; refuses what cannot be kept."""
+        if self._met_behind != self._servers.lines:  # what answers now may lack what was there before
+            self._recent.forget()
+            self._met_behind = self._servers.lines
         return self._recent.unfamiliar(found)
 
     async def push(self, asked: Sequence[Items]) -> list[int]:

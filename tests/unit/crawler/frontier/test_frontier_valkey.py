@@ -6,7 +6,7 @@ import asyncio
 import socket
 import sys
 import time
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 import pytest
 from redis import Redis
@@ -309,25 +309,46 @@ def test_server_killed_and_started_again_has_lost_nothing(valkey_server):
         asyncio.run(main())
 
 
+@contextmanager
+def last_moment_lost(port: int):
+    """What the block has a server write is gone afterwards, and so are the lines to it, as when its power fails."""
+    with Redis(port=port) as client:
+        copy = {key: client.dump(key) for key in client.scan_iter()}
+        yield
+        client.flushdb()
+        for key, value in copy.items():
+            client.restore(key, 0, value)
+        client.client_kill_filter(_type="normal", skipme=True)
+
+
 def test_server_that_lost_its_last_moment_gives_no_number_of_a_lease_away_again(valkey_server):
-    """What came after its last copy is gone, as behind `appendfsync everysec` when the power goes."""
     with valkey_server() as server:
-        url = server.crawl("lost")
 
         async def main():
-            async with opened(url) as frontier:
+            async with opened(server.crawl("lost")) as frontier:
                 await frontier.push([page(1), page(1, SITES[0])])
-                with Redis(port=server.port) as client:
-                    copy = {key: client.dump(key) for key in client.scan_iter()}
+                with last_moment_lost(server.port):
                     lost = await frontier.claim(2)
-                    client.flushdb()
-                    for key, value in copy.items():
-                        client.restore(key, 0, value)
                 again = await frontier.claim(2)
                 assert {lease.url for lease in again} == {lease.url for lease in lost}
                 assert min(lease.id for lease in again) > max(lease.id for lease in lost)
                 with pytest.raises(FrontierError, match="not open"):
                     await frontier.finish([Outcome(lost[0].id, 0)])
+
+        asyncio.run(main())
+
+
+def test_links_that_a_server_lost_are_queued_when_they_are_met_again(valkey_server):
+    with valkey_server() as server:
+
+        async def main():
+            async with opened(server.crawl("lost")) as frontier:
+                await frontier.push([page(1)])
+                with last_moment_lost(server.port):
+                    assert await frontier.push([page(2)]) == 1
+                assert (await frontier.counts()).queued == 1
+                assert await frontier.push([page(1), page(2)]) == 1
+                assert (await frontier.counts()).queued == 2
 
         asyncio.run(main())
 
