@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 from redis import Redis
-from support.valkey import free_port, relay, server_program, speaks_tls
+from support.valkey import free_port, hang_up, relay, server_program, speaks_tls
 
 from crawler.demo.authority import Authority
 from crawler.frontier import Found, FrontierError, Outcome, open_frontier
@@ -66,14 +66,15 @@ def pushed(url: str, **options) -> int:
 
     async def main() -> int:
         frontier = open_frontier(url, now=time.time, worker="one", **options)
-        await frontier.open()
         try:
+            await frontier.open()
             new = await frontier.push([Found(f"{A}/1", A)])
             (lease,) = await frontier.claim(1)
             await frontier.finish([Outcome(lease.id, 0)])
             return new
         finally:
             await frontier.close()
+            await hang_up()
 
     return asyncio.run(main())
 
